@@ -1,0 +1,48 @@
+/**
+ * Every error the broker reports to a peer or a user, in one table. A protocol adapter translates the code into its own
+ * words (STOMP ERROR, AMQP condition, MQTT reason code) and keeps the sentence.
+ *
+ * `survives` says whether the connection may go on after it; `retryable` whether the same request may succeed later.
+ */
+const table = {
+  'not-authenticated': { survives: false, retryable: false },
+  'not-authorised': { survives: true, retryable: false },
+  'not-found': { survives: true, retryable: false },
+  'invalid-destination': { survives: true, retryable: false },
+  'invalid-selector': { survives: true, retryable: false },
+  'invalid-request': { survives: true, retryable: false },
+  'invalid-transaction': { survives: true, retryable: false },
+  'already-exists': { survives: true, retryable: false },
+  'in-use': { survives: true, retryable: true },
+  'limit-exceeded': { survives: true, retryable: false },
+  'message-too-large': { survives: true, retryable: false },
+  'resource-exhausted': { survives: true, retryable: true },
+  'store-failed': { survives: false, retryable: true },
+  'slow-consumer': { survives: false, retryable: true },
+  'shutting-down': { survives: false, retryable: true },
+  'taken-over': { survives: false, retryable: false },
+  deleted: { survives: true, retryable: false },
+  'protocol-error': { survives: false, retryable: false },
+  'timed-out': { survives: false, retryable: true },
+} as const
+
+export type ErrorCode = keyof typeof table
+
+/** An error with a code of the table and a sentence for a person. Expected refusals return one; only set-up throws it. */
+export class BrokerError extends Error {
+  override readonly name = 'BrokerError'
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, sentence: string, options?: { cause?: unknown }) {
+    super(sentence, options)
+    this.code = code
+  }
+
+  get survives(): boolean {
+    return table[this.code].survives
+  }
+
+  get retryable(): boolean {
+    return table[this.code].retryable
+  }
+}

@@ -1,0 +1,172 @@
+import type { Address } from './address.ts'
+import type { Value } from './value.ts'
+
+/** The canonical form of a message, decoded from its content only when somebody asks for it. */
+export interface MessageView {
+  readonly messageId: string | undefined
+  readonly correlationId: Value | undefined
+  readonly replyTo: Address | undefined
+  readonly subject: string | undefined
+  readonly contentType: string | undefined
+  readonly contentEncoding: string | undefined
+  readonly userId: string | undefined
+  /** User properties in order; names may repeat. */
+  readonly properties: readonly (readonly [name: string, value: Value])[]
+  readonly body: Body
+}
+
+export type Body =
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'value'; readonly value: Value }
+  | { readonly kind: 'map'; readonly entries: readonly (readonly [Value, Value])[] }
+  | { readonly kind: 'list'; readonly items: readonly Value[] }
+  | { readonly kind: 'empty' }
+
+/** What the core knows of a protocol's message bytes: their name, and how to see them in the canonical form. */
+export interface ContentFormat {
+  /** Written to the store beside the content; never changes its meaning. */
+  readonly name: string
+  /** Decodes content that this format accepted before. Does not throw. */
+  view(message: Message): MessageView
+}
+
+/** Who sent a message and from where; shared by all messages of one session. */
+export class MessageSource {
+  /** The message id of a message is this prefix followed by its number. */
+  readonly idPrefix: string
+  readonly clientId: string | undefined
+  readonly principal: string
+  #count: number
+
+  constructor(idPrefix: string, clientId: string | undefined, principal: string) {
+    this.idPrefix = idPrefix
+    this.clientId = clientId
+    this.principal = principal
+    this.#count = 0
+  }
+
+  /** The number for the next message of this source, from 1. */
+  next(): number {
+    this.#count += 1
+    return this.#count
+  }
+}
+
+/** What the broker itself says of a message: why it was dead-lettered, for one. Never taken from a sender. */
+export interface Annotations {
+  readonly [name: string]: string | number
+}
+
+export interface MessageInit {
+  readonly address: Address
+  readonly format: ContentFormat
+  readonly content: Uint8Array
+  readonly bodyOffset: number
+  readonly durable: boolean
+  readonly priority: number
+  readonly expiresAt: number
+  readonly deliverAt: number
+  readonly timestamp: number
+  readonly groupId: string | undefined
+  readonly retain: boolean
+  readonly source: MessageSource
+  readonly number: number
+  readonly annotations: Annotations | undefined
+}
+
+/** Bytes a message costs beside its content: objects, list links, index entries. Counted against memory limits. */
+const overheadBytes = 400
+
+/**
+ * One message: immutable, shared by all its subscribers and queues. `content` stays as it arrived, in its `format`: a header
+ * block up to `bodyOffset`, then the body. The message owns the content bytes.
+ */
+export class Message {
+  readonly address: Address
+  readonly format: ContentFormat
+  readonly content: Uint8Array
+  readonly bodyOffset: number
+  readonly durable: boolean
+  /** 0 to 9; 4 is normal. */
+  readonly priority: number
+  /** Milliseconds since the epoch; 0: never. */
+  readonly expiresAt: number
+  /** Milliseconds since the epoch before which the message is not delivered; 0: at once. */
+  readonly deliverAt: number
+  /** When the broker took the message in, milliseconds since the epoch. */
+  readonly timestamp: number
+  readonly groupId: string | undefined
+  /** Kept as the topic's retained message; with an empty body it clears the retained one. */
+  readonly retain: boolean
+  readonly source: MessageSource
+  readonly number: number
+  readonly annotations: Annotations | undefined
+  /** How many queues hold it; kept by the broker's memory account. */
+  holders: number
+  #view: MessageView | undefined
+
+  constructor(init: MessageInit) {
+    this.address = init.address
+    this.format = init.format
+    this.content = init.content
+    this.bodyOffset = init.bodyOffset
+    this.durable = init.durable
+    this.priority = init.priority
+    this.expiresAt = init.expiresAt
+    this.deliverAt = init.deliverAt
+    this.timestamp = init.timestamp
+    this.groupId = init.groupId
+    this.retain = init.retain
+    this.source = init.source
+    this.number = init.number
+    this.annotations = init.annotations
+    this.holders = 0
+    this.#view = undefined
+  }
+
+  /** The message id: unique over brokers and restarts, the same at every subscriber and on every delivery. */
+  get id(): string {
+    return this.source.idPrefix + this.number
+  }
+
+  /** Bytes counted against limits. */
+  get size(): number {
+    return this.content.length + overheadBytes
+  }
+
+  /** Length of the body in bytes. */
+  get bodySize(): number {
+    return this.content.length - this.bodyOffset
+  }
+
+  /** The canonical form, decoded on first use and kept. */
+  view(): MessageView {
+    this.#view ??= this.format.view(this)
+    return this.#view
+  }
+
+  /** The same content under another address, lifetime and annotations; keeps the id. */
+  with(change: Partial<MessageInit>): Message {
+    return new Message({ ...this.#init(), ...change })
+  }
+
+  #init(): MessageInit {
+    return {
+      address: this.address,
+      format: this.format,
+      content: this.content,
+      bodyOffset: this.bodyOffset,
+      durable: this.durable,
+      priority: this.priority,
+      expiresAt: this.expiresAt,
+      deliverAt: this.deliverAt,
+      timestamp: this.timestamp,
+      groupId: this.groupId,
+      retain: this.retain,
+      source: this.source,
+      number: this.number,
+      annotations: this.annotations,
+    }
+  }
+}

@@ -1,0 +1,94 @@
+/** Work that has messages to hand out. `dispatch` does at most `budget` of it and says whether some is left. */
+export interface Dispatchable {
+  /** True while the turn has it on its list; written by the turn only. */
+  dispatchMarked: boolean
+  dispatch(budget: number): boolean
+}
+
+/** Commits what the turn so far has given it to keep, and answers what needs no disk. */
+export interface Committable {
+  commit(): void
+}
+
+/** Something with bytes to send. */
+export interface Flushable {
+  /** True while the turn has it on its list; written by the turn only. */
+  flushMarked: boolean
+  flush(): void
+}
+
+/** Calls back once, soon, after the input that is ready now has been read. */
+export type Schedule = (run: () => void) => void
+
+const scheduleImmediate: Schedule = (run) => {
+  setImmediate(run)
+}
+
+/** Deliveries one destination may make in one turn before the next destination has its go. */
+const dispatchBudget = 2048
+
+/**
+ * The broker's pace. Reading sockets only marks work; once per event-loop iteration the turn dispatches dirty queues
+ * within a budget, commits once, and flushes each dirty wire once.
+ */
+export class Turn {
+  readonly #schedule: Schedule
+  readonly #run: () => void
+  #dispatchables: Dispatchable[]
+  #committables: Committable[]
+  #flushables: Flushable[]
+  #scheduled: boolean
+
+  constructor(schedule: Schedule = scheduleImmediate) {
+    this.#schedule = schedule
+    this.#run = () => this.run()
+    this.#dispatchables = []
+    this.#committables = []
+    this.#flushables = []
+    this.#scheduled = false
+  }
+
+  /** Adds a broker whose commits the turn drives. */
+  attach(committable: Committable): void {
+    this.#committables.push(committable)
+  }
+
+  /** Makes sure a turn will run. */
+  mark(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.#schedule(this.#run)
+  }
+
+  markDispatch(dispatchable: Dispatchable): void {
+    if (dispatchable.dispatchMarked) return
+    dispatchable.dispatchMarked = true
+    this.#dispatchables.push(dispatchable)
+    this.mark()
+  }
+
+  markFlush(flushable: Flushable): void {
+    if (flushable.flushMarked) return
+    flushable.flushMarked = true
+    this.#flushables.push(flushable)
+    this.mark()
+  }
+
+  /** One turn. Work marked meanwhile waits for the next one, but for flushes, which see all that was dispatched. */
+  run(): void {
+    this.#scheduled = false
+    const dispatchables = this.#dispatchables
+    this.#dispatchables = []
+    for (const dispatchable of dispatchables) {
+      dispatchable.dispatchMarked = false
+      if (dispatchable.dispatch(dispatchBudget)) this.markDispatch(dispatchable)
+    }
+    for (const committable of this.#committables) committable.commit()
+    const flushables = this.#flushables
+    this.#flushables = []
+    for (const flushable of flushables) {
+      flushable.flushMarked = false
+      flushable.flush()
+    }
+  }
+}
