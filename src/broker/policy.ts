@@ -1,0 +1,81 @@
+import { type Address, type AddressKind, covers } from '../address.ts'
+
+/** What a full destination does with one more message. */
+export type Overflow = 'block' | 'reject' | 'drop-oldest'
+/** What a topic does when a non-durable subscriber's buffer is full. */
+export type SlowConsumer = 'drop-oldest' | 'drop-newest' | 'disconnect'
+
+/** How one destination behaves. The settings of all patterns that cover it are merged in order. */
+export interface Policy {
+  /** Deliveries of one message before it is dead-lettered. */
+  readonly deliveriesMax: number
+  /** Delay before the first redelivery, in milliseconds. */
+  readonly redeliveryDelayMs: number
+  /** Factor by which each further delay grows; 1: constant. */
+  readonly redeliveryBackoff: number
+  readonly redeliveryDelayMsMax: number
+  /** Where rejected and too often delivered messages go: `DLQ.<name>`, or nowhere. */
+  readonly deadLetter: 'queue' | 'drop'
+  /** Where expired messages go: `ExpiryQueue.<name>`, or nowhere. */
+  readonly expired: 'queue' | 'drop'
+  readonly messagesMax: number
+  readonly bytesMax: number
+  readonly overflow: Overflow
+  /** Messages a non-durable topic subscriber may have waiting. */
+  readonly subscriberMessagesMax: number
+  readonly slowConsumer: SlowConsumer
+  /** Empty and unused for this long, the destination is deleted; Infinity: never. */
+  readonly idleMsMax: number
+  /** False: a send or subscription to a destination that does not exist is refused. */
+  readonly autoCreate: boolean
+  /** Whether messages are kept on disk: `as-sent` follows each message. */
+  readonly persistent: 'always' | 'as-sent' | 'never'
+}
+
+export const defaultQueuePolicy: Policy = {
+  deliveriesMax: 10,
+  redeliveryDelayMs: 0,
+  redeliveryBackoff: 1,
+  redeliveryDelayMsMax: 3_600_000,
+  deadLetter: 'queue',
+  expired: 'drop',
+  messagesMax: Number.POSITIVE_INFINITY,
+  bytesMax: Number.POSITIVE_INFINITY,
+  overflow: 'block',
+  subscriberMessagesMax: 10_000,
+  slowConsumer: 'drop-oldest',
+  idleMsMax: Number.POSITIVE_INFINITY,
+  autoCreate: true,
+  persistent: 'as-sent',
+}
+
+/** Topics come and go with their users. */
+export const defaultTopicPolicy: Policy = { ...defaultQueuePolicy, idleMsMax: 60_000 }
+
+/** Settings for the destinations that `match` covers. */
+export interface PolicyRule {
+  readonly match: Address
+  readonly set: Partial<Policy>
+}
+
+/** Finds the policy of a destination: the defaults, overlaid by each rule that covers it, in the order of the rules. */
+export class Policies {
+  readonly #rules: readonly PolicyRule[]
+
+  constructor(rules: readonly PolicyRule[]) {
+    this.#rules = rules
+  }
+
+  of(address: Address): Policy {
+    let policy = defaultOf(address.kind)
+    for (const rule of this.#rules) {
+      if (rule.match.kind !== address.kind || !covers(rule.match.levels, address.levels)) continue
+      policy = { ...policy, ...rule.set }
+    }
+    return policy
+  }
+}
+
+function defaultOf(kind: AddressKind): Policy {
+  return kind === 'queue' ? defaultQueuePolicy : defaultTopicPolicy
+}
