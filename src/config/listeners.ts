@@ -1,0 +1,133 @@
+import { z } from 'zod'
+import { count, flag, size, text, time } from './fields.ts'
+
+/** What every listener has, whatever its protocol. */
+export interface ListenerConfig {
+  readonly enabled: boolean
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+  readonly backlog: number
+}
+
+export interface StompListenerConfig extends ListenerConfig {
+  readonly defaultPrefetch: number
+  readonly heartBeatMs: number
+  readonly connectMsMax: number
+  readonly subscriptionsMax: number
+  readonly unconfirmedSendsMax: number
+  readonly limits: StompFrameLimits
+}
+
+export interface StompFrameLimits {
+  readonly headerLineBytesMax: number
+  readonly headersMax: number
+  readonly headerBlockBytesMax: number
+  readonly bodyBytesMax: number
+}
+
+/** Listeners by protocol; an absent one is not opened. */
+export interface ListenersConfig {
+  readonly stomp?: StompListenerConfig
+}
+
+export type ProtocolName = keyof ListenersConfig
+
+const maximum = 2 ** 31 - 1
+
+function common(protocol: string, port: number) {
+  return {
+    enabled: flag(`Whether ${protocol} is served at all.`).default(true),
+    host: text('Address to listen on. Anything wider than this machine needs security.anonymous.', hostFault).default(
+      '127.0.0.1',
+    ),
+    port: count('Port to listen on; 0 takes any free one.', { min: 0, max: 65_535, default: port }),
+    backlog: count('Connections the operating system may hold until they are accepted.', {
+      min: 1,
+      max: 65_535,
+      default: 1024,
+    }),
+  }
+}
+
+const stomp = z.strictObject({
+  ...common('STOMP', 61_613),
+  defaultPrefetch: count(
+    'Messages a subscription has unacknowledged at most when it does not ask for another number.',
+    {
+      min: 1,
+      max: 1_000_000,
+      default: 1000,
+    },
+  ),
+  heartBeatMs: time('How often heart-beats are offered and asked for; 0: never.', {
+    min: 0,
+    max: 3_600_000,
+    default: 10_000,
+  }),
+  connectMsMax: time('How long a connection may take until its CONNECT has come in.', {
+    min: 100,
+    max: 3_600_000,
+    default: 30_000,
+  }),
+  subscriptionsMax: count('Subscriptions of one connection.', { min: 1, max: maximum, default: 4096 }),
+  unconfirmedSendsMax: count('Sends of one connection not yet confirmed, above which no more is read from it.', {
+    min: 1,
+    max: maximum,
+    default: 10_000,
+  }),
+  limits: z
+    .strictObject({
+      headerLineBytesMax: size('One header line.', { min: 256, max: 2 ** 24, default: 16_384 }),
+      headersMax: count('Headers of one frame.', { min: 16, max: 65_536, default: 256 }),
+      headerBlockBytesMax: size('All headers of one frame.', { min: 1024, max: 2 ** 26, default: 65_536 }),
+      bodyBytesMax: size('Body of one frame; limits.messageBytesMax holds as well.', {
+        min: 1024,
+        max: 2 ** 30,
+        default: 100 * 2 ** 20,
+      }),
+    })
+    .describe('The largest frames that are read.')
+    .prefault({}),
+})
+
+/** The listener settings of each protocol. A protocol is added here and to {@link ListenersConfig}. */
+const table = {
+  stomp: stomp.describe('STOMP 1.0, 1.1 and 1.2 over TCP.').optional(),
+} satisfies Record<ProtocolName, z.ZodType>
+
+export const protocolNames = Object.keys(table) as readonly ProtocolName[]
+
+export const listeners = z.strictObject(table).describe('What the broker listens on, by protocol.').prefault({})
+
+/** True for the addresses that only this machine reaches. */
+export function isLoopback(host: string): boolean {
+  return /^127(\.\d{1,3}){3}$/.test(host) || host === '::1' || host.toLowerCase() === 'localhost'
+}
+
+/** Pairs of enabled listeners that cannot both have their port. */
+export function portClashes(
+  all: Readonly<Record<string, ListenerConfig | undefined>>,
+): [first: string, second: string][] {
+  const open = Object.entries(all).filter(([, listener]) => listener?.enabled === true && listener.port > 0)
+  const clashes: [string, string][] = []
+  for (const [index, [second, listener]] of open.entries()) {
+    const first = open.slice(0, index).find(([, other]) => overlap(other, listener))
+    if (first !== undefined) clashes.push([first[0], second])
+  }
+  return clashes
+}
+
+function overlap(left: ListenerConfig | undefined, right: ListenerConfig | undefined): boolean {
+  if (left === undefined || right === undefined || left.port !== right.port) return false
+  return left.host === right.host || isAny(left.host) || isAny(right.host)
+}
+
+function isAny(host: string): boolean {
+  return host === '0.0.0.0' || host === '::'
+}
+
+function hostFault(host: string): string | undefined {
+  if (host.length === 0 || /[\s/[\]]/.test(host)) return `must be an IP address or a host name; is "${host}"`
+  return undefined
+}
