@@ -1,0 +1,571 @@
+import type { Frame, FrameHandler, FrameScratch, StompFault } from './frame.ts'
+import {
+  Command,
+  commandNames,
+  headerHasEscape,
+  headerHasUtf8,
+  headerNumberMask,
+  headerStride,
+  readDecimal,
+} from './frame.ts'
+import type { Version } from './headers.ts'
+import { asBuffer, findInvalidUtf8, findUndefinedEscape, Header, headerNames } from './headers.ts'
+import type { FrameLimits } from './limits.ts'
+import { commandBytesMax } from './limits.ts'
+
+const lf = 10
+const cr = 13
+
+/** Where the reading of a frame stands. */
+const Phase = {
+  between: 0,
+  /** Between frames, after a CR that must be followed by LF. */
+  afterCr: 1,
+  command: 2,
+  headers: 3,
+  /** In a body whose length is known. */
+  sized: 4,
+  /** In a body that ends at the first NUL. */
+  unsized: 5,
+} as const
+type Phase = (typeof Phase)[keyof typeof Phase]
+
+/** Kinds of octets in a header line; the plain ones are 0. */
+const Octet = { lf: 1, nul: 2, colon: 4, cr: 8, backslash: 16, high: 32 } as const
+
+const kindOf = new Uint8Array(256).fill(Octet.high, 128)
+kindOf[0] = Octet.nul
+kindOf[lf] = Octet.lf
+kindOf[cr] = Octet.cr
+kindOf[58] = Octet.colon
+kindOf[92] = Octet.backslash
+
+/** Bytes of a chunk taken at a time for a cut frame whose end is not known. */
+const headerStepBytes = 1024
+/** A buffer for a cut body is at first no larger than this, then at most this many times what has been received. */
+const bodyStartBytes = 16 * 1024
+const bodyGrowth = 4
+
+/**
+ * Reads frames, of clients and of servers, from chunks cut anywhere. Sans-IO: it calls its handler from inside {@link push}
+ * and {@link resume} and never otherwise.
+ *
+ * A frame that lies whole in a chunk is read in place. Of a frame that is cut, the bytes so far are copied into a buffer that
+ * grows by a factor with what has arrived, whatever length the frame announces. Nothing is scanned twice, and the outcome does
+ * not depend on where the chunks are cut.
+ *
+ * What the three versions leave open, or what is kept more or less strictly than they say:
+ * - End-of-line. LF, and CR LF in 1.2 (STOMP 1.2 "STOMP Frames"). Before the version is set CR LF is accepted too, since a 1.2
+ *   peer may send it. In 1.0 it stays accepted, as ActiveMQ does: there the padding of values has no meaning, and telnet is a
+ *   1.0 client. In 1.1 a CR is part of its line (1.1 "Augmented BNF"). Between frames CR LF is accepted in every version,
+ *   because no command starts with CR. In 1.2 a CR elsewhere in a line is an error ("Augmented BNF").
+ * - Colon. A line is split at its first colon; more colons are taken as part of the value, as ActiveMQ and RabbitMQ do, though
+ *   1.1 and 1.2 want them escaped.
+ * - NUL in a header line is an error, though the grammar does not forbid it: receivers look for the end of a frame by it.
+ * - Header lines must be valid UTF-8 in every version ("Value Encoding").
+ * - CONNECT and CONNECTED are never unescaped ("Value Encoding"), nor is STOMP, which is to be handled as CONNECT.
+ * - A body is for SEND, MESSAGE and ERROR ("Body"). 1.0 has no such rule and says that the body of SUBSCRIBE is ignored: there
+ *   the body of any other frame is read and left out. Before the version is set it is an error.
+ * - content-length is decimal digits and nothing else; the first one counts ("Repeated Header Entries").
+ */
+export class Decoder {
+  readonly #handler: FrameHandler
+  readonly #limits: FrameLimits
+  readonly #scratch: FrameScratch
+  #version: Version
+  #versionSet: boolean
+  #paused: boolean
+  #closed: boolean
+  /** True while the handler may be called; what is pushed then waits. */
+  #running: boolean
+  /** Chunks, and the rest of one, that wait for {@link resume}. */
+  #kept: Buffer[]
+
+  // The frame being read. Its positions are in the chunk, or in #partial once it is cut.
+  #phase: Phase
+  #partial: Buffer | undefined
+  #partialBytes: number
+  #position: number
+  #frameStart: number
+  #lineStart: number
+  #colon: number
+  #octets: number
+  #command: Command
+  /** The version whose escapes the frame has. */
+  #escapes: Version
+  #headersStart: number
+  #headersEnd: number
+  #bodyStart: number
+  #bodyEnd: number
+  /** The header lines read so far, as in {@link Frame.headers}. */
+  #headers: Int32Array | undefined
+  #headerCount: number
+
+  /** `scratch` is shared by the decoders of one event loop. */
+  constructor(handler: FrameHandler, limits: FrameLimits, scratch: FrameScratch) {
+    this.#handler = handler
+    this.#limits = limits
+    this.#scratch = scratch
+    this.#version = '1.0'
+    this.#versionSet = false
+    this.#paused = false
+    this.#closed = false
+    this.#running = false
+    this.#kept = []
+    this.#phase = Phase.between
+    this.#partial = undefined
+    this.#partialBytes = 0
+    this.#position = 0
+    this.#frameStart = 0
+    this.#lineStart = 0
+    this.#colon = -1
+    this.#octets = 0
+    this.#command = Command.send
+    this.#escapes = '1.0'
+    this.#headersStart = 0
+    this.#headersEnd = 0
+    this.#bodyStart = 0
+    this.#bodyEnd = 0
+    this.#headers = undefined
+    this.#headerCount = 0
+  }
+
+  /** The version of the frames that follow; '1.0' until it is set, with what a peer may send before it is agreed. */
+  get version(): Version {
+    return this.#version
+  }
+
+  set version(version: Version) {
+    this.#version = version
+    this.#versionSet = true
+  }
+
+  /** Reads a chunk, which is only read and no longer needed when the call returns. Ignored after an error or a close. */
+  push(chunk: Uint8Array): void {
+    if (this.#closed || chunk.length === 0) return
+    if (this.#paused || this.#running || this.#kept.length > 0) {
+      this.#kept.push(Buffer.from(chunk))
+      return
+    }
+    this.#run(asBuffer(chunk), false)
+    if (this.#kept.length > 0) this.#drain()
+  }
+
+  /** Stops the calls, at once, until {@link resume}. What is pushed meanwhile is kept: the caller must stop reading. */
+  pause(): void {
+    this.#paused = true
+  }
+
+  /** Goes on; calls the handler for what was kept before it returns, unless it is called by the handler. */
+  resume(): void {
+    this.#paused = false
+    if (!this.#running) this.#drain()
+  }
+
+  /** Ends the calls for good and releases all buffers. */
+  close(): void {
+    this.#closed = true
+    this.#kept = []
+    this.#release()
+  }
+
+  #drain(): void {
+    while (!this.#paused && !this.#closed) {
+      const chunk = this.#kept.shift()
+      if (chunk === undefined) return
+      this.#run(chunk, true)
+    }
+  }
+
+  /** Reads a chunk until its end or a pause; `owned` says that its rest can be kept without a copy. */
+  #run(chunk: Buffer, owned: boolean): void {
+    const frame = this.#scratch.take()
+    const end = chunk.length
+    let position = 0
+    this.#running = true
+    while (position < end && !this.#paused && !this.#closed) {
+      if (this.#partial === undefined) position = this.#read(frame, chunk, position, end)
+      else position = this.#append(frame, this.#partial, chunk, position)
+    }
+    this.#running = false
+    this.#scratch.give(frame)
+    if (position < end && !this.#closed) {
+      const rest = chunk.subarray(position)
+      this.#kept.unshift(owned ? rest : Buffer.from(rest))
+    }
+  }
+
+  /**
+   * Reads at most one frame, or end-of-lines between frames, from `bytes`, and goes on where the cut frame stands. Returns
+   * where it stopped: behind the frame, or `end` if there is less than a frame.
+   */
+  #read(frame: Frame, bytes: Buffer, from: number, end: number): number {
+    if (this.#phase <= Phase.afterCr) {
+      let position = from
+      if (this.#phase === Phase.afterCr) {
+        if (bytes[position] !== lf) {
+          this.#fail('protocol-error', 'a CR between frames is not followed by LF', frame)
+          return end
+        }
+        this.#phase = Phase.between
+        this.#handler.onHeartBeat()
+        return position + 1
+      }
+      while (bytes[position] === lf) {
+        position += 1
+        this.#handler.onHeartBeat()
+        if (position === end || this.#paused || this.#closed) return position
+      }
+      if (bytes[position] === cr) {
+        this.#phase = Phase.afterCr
+        return position + 1
+      }
+      frame.clear()
+      this.#frameStart = position
+      this.#position = position
+      this.#phase = Phase.command
+    } else {
+      this.#restore(frame)
+    }
+    frame.bytes = bytes
+    if (this.#phase === Phase.command && !this.#readCommand(frame, bytes, end)) return end
+    if (this.#phase === Phase.headers && !this.#readHeaders(frame, bytes, end)) return end
+    if (!this.#readBody(frame, bytes, end)) return end
+    return this.#deliver(frame)
+  }
+
+  #readCommand(frame: Frame, bytes: Buffer, end: number): boolean {
+    const start = this.#frameStart
+    // One byte more than the limit, since a CR may come before the LF.
+    const full = start + commandBytesMax + 2
+    const stop = Math.min(end, full)
+    let position = this.#position
+    while (position < stop && bytes[position] !== lf && bytes[position] !== 0) position += 1
+    if (position === stop && stop < full) return this.#suspend(frame, bytes, position, end)
+    const lineEnd = this.#endsInCr(bytes, start, position) ? position - 1 : position
+    const isLine = position < stop && bytes[position] === lf
+    const command = isLine && lineEnd > start ? commandNames.find(bytes, start, lineEnd) : 0
+    if (command === 0) {
+      return this.#fail('protocol-error', `unknown command ${quoted(bytes, start, lineEnd, commandBytesMax)}`, frame)
+    }
+    this.#command = command as Command
+    this.#escapes = isConnecting(this.#command) ? '1.0' : this.#version
+    this.#headersStart = position + 1
+    this.#position = position + 1
+    this.#lineStart = position + 1
+    this.#colon = -1
+    this.#octets = 0
+    this.#phase = Phase.headers
+    return true
+  }
+
+  /** Reads header lines up to the blank one. Returns false if they do not end here or are wrong. */
+  #readHeaders(frame: Frame, bytes: Buffer, end: number): boolean {
+    const lineBytesMax = this.#limits.headerLineBytesMax
+    const blockEndMax = this.#frameStart + this.#limits.headerBlockBytesMax
+    let position = this.#position
+    let lineStart = this.#lineStart
+    let colon = this.#colon
+    let octets = this.#octets
+    for (;;) {
+      // One byte more than the limit, since a CR may come before the LF.
+      const full = lineStart + lineBytesMax + 2
+      const stop = Math.min(end, full)
+      let kind = 0
+      for (; position < stop; position++) {
+        kind = kindOf[bytes[position] as number] as number
+        if (kind === 0) continue
+        if (kind <= Octet.nul) break
+        if (kind !== Octet.colon) octets |= kind
+        else if (colon < 0) colon = position
+      }
+      if (position === stop) {
+        if (stop === full) return this.#failLine(frame)
+        this.#lineStart = lineStart
+        this.#colon = colon
+        this.#octets = octets
+        return this.#suspend(frame, bytes, position, end)
+      }
+      if (kind === Octet.nul) {
+        return this.#fail('protocol-error', `a NUL inside the headers of ${commandNames.names[this.#command]}`, frame)
+      }
+      const lineEnd = octets !== 0 && this.#endsInCr(bytes, lineStart, position) ? position - 1 : position
+      position += 1
+      if (lineEnd === lineStart) break
+      if (!this.#addHeader(frame, bytes, lineStart, colon, lineEnd, octets)) return false
+      if (position > blockEndMax) {
+        const limit = this.#limits.headerBlockBytesMax
+        return this.#fail('limit-exceeded', `the headers of a frame are longer than ${limit} bytes`, frame)
+      }
+      lineStart = position
+      colon = -1
+      octets = 0
+    }
+    this.#headersEnd = lineStart
+    return this.#beginBody(frame, bytes, position)
+  }
+
+  #addHeader(frame: Frame, bytes: Buffer, start: number, colon: number, end: number, octets: number): boolean {
+    if (end - start > this.#limits.headerLineBytesMax) return this.#failLine(frame)
+    if (colon <= start) {
+      const fault = colon < 0 ? 'without a colon' : 'without a name'
+      return this.#fail('protocol-error', `header line ${fault}: ${quoted(bytes, start, end, lineBytesShown)}`, frame)
+    }
+    const count = frame.headerCount
+    if (count === this.#limits.headersMax) {
+      return this.#fail('limit-exceeded', `a frame has more than ${count} header lines`, frame)
+    }
+    if (octets !== 0 && !this.#checkLine(frame, bytes, start, end, octets)) return false
+    const header = headerNames.find(bytes, start, colon)
+    if (header !== 0 && (frame.first[header] as number) < 0) frame.first[header] = count
+    const at = count * headerStride
+    if (at === frame.headers.length) frame.grow()
+    const headers = frame.headers
+    headers[at] = start
+    headers[at + 1] = colon
+    headers[at + 2] = end
+    headers[at + 3] =
+      octets === 0
+        ? header
+        : header |
+          ((octets & Octet.backslash) === 0 ? 0 : headerHasEscape) |
+          ((octets & Octet.high) === 0 ? 0 : headerHasUtf8)
+    frame.headerCount = count + 1
+    return true
+  }
+
+  /** Checks a line with octets that are not plain. */
+  #checkLine(frame: Frame, bytes: Buffer, start: number, end: number, octets: number): boolean {
+    const escapes = this.#escapes
+    if ((octets & Octet.cr) !== 0 && escapes === '1.2') {
+      const at = bytes.indexOf(cr, start)
+      if (at < end) return this.#failAt('a CR that is not escaped', frame, bytes, start, end)
+    }
+    if ((octets & Octet.backslash) !== 0 && findUndefinedEscape(bytes, start, end, escapes) >= 0) {
+      return this.#failAt(`an escape sequence that STOMP ${escapes} does not define`, frame, bytes, start, end)
+    }
+    if ((octets & Octet.high) !== 0 && findInvalidUtf8(bytes, start, end) >= 0) {
+      return this.#failAt('bytes that are not UTF-8', frame, bytes, start, end)
+    }
+    return true
+  }
+
+  /** Decides how the body is read, once the headers are complete. */
+  #beginBody(frame: Frame, bytes: Buffer, bodyStart: number): boolean {
+    this.#bodyStart = bodyStart
+    this.#position = bodyStart
+    frame.trims = this.#trims(frame)
+    const index = frame.first[Header.contentLength] as number
+    if (index < 0) {
+      this.#phase = Phase.unsized
+      return true
+    }
+    const start = frame.valueStartAt(index)
+    const end = frame.valueEndAt(index)
+    const length = readDecimal(bytes, start, end)
+    if (length < 0) {
+      const value = quoted(bytes, start, end, lineBytesShown)
+      return this.#fail('protocol-error', `content-length is not a number: ${value}`, frame)
+    }
+    if (length > this.#limits.bodyBytesMax) return this.#failBody(frame)
+    if (length > 0 && !this.#mayHaveBody()) return this.#failNoBody(frame)
+    this.#bodyEnd = bodyStart + length
+    this.#phase = Phase.sized
+    return true
+  }
+
+  #readBody(frame: Frame, bytes: Buffer, end: number): boolean {
+    if (this.#phase === Phase.sized) {
+      if (this.#bodyEnd >= end) return this.#suspend(frame, bytes, end, end)
+      if (bytes[this.#bodyEnd] === 0) return true
+      const length = this.#bodyEnd - this.#bodyStart
+      return this.#fail('protocol-error', `no NUL after the ${length} bytes that content-length announces`, frame)
+    }
+    const bodyStart = this.#bodyStart
+    if (bodyStart < end && bytes[bodyStart] !== 0 && !this.#mayHaveBody()) return this.#failNoBody(frame)
+    const nul = bytes.indexOf(0, this.#position)
+    if ((nul < 0 ? end : nul) - bodyStart > this.#limits.bodyBytesMax) return this.#failBody(frame)
+    if (nul < 0) return this.#suspend(frame, bytes, end, end)
+    this.#bodyEnd = nul
+    return true
+  }
+
+  /** Hands the frame over. Returns where the bytes after its NUL start. */
+  #deliver(frame: Frame): number {
+    const after = this.#bodyEnd + 1
+    frame.ownsBytes = this.#partial !== undefined
+    frame.command = this.#command
+    frame.escapes = this.#escapes
+    frame.headersStart = this.#headersStart
+    frame.headersEnd = this.#headersEnd
+    frame.bodyStart = this.#bodyStart
+    frame.bodyEnd = hasBody(this.#command) ? this.#bodyEnd : this.#bodyStart
+    if (frame.ownsBytes) this.#release()
+    this.#phase = Phase.between
+    this.#handler.onFrame(frame)
+    return after
+  }
+
+  /** Whether the command may have a body, or has one that is to be ignored. */
+  #mayHaveBody(): boolean {
+    return hasBody(this.#command) || (this.#versionSet && this.#version === '1.0')
+  }
+
+  /** Only 1.0 pads values. A CONNECT without accept-version, and a CONNECTED without version, is of 1.0 ("Protocol Negotiation"). */
+  #trims(frame: Frame): boolean {
+    if (this.#versionSet) return this.#version === '1.0'
+    if (this.#command === Command.connected) return !frame.has(Header.version)
+    return !isConnecting(this.#command) || !frame.has(Header.acceptVersion)
+  }
+
+  #endsInCr(bytes: Buffer, start: number, end: number): boolean {
+    return end > start && bytes[end - 1] === cr && this.#version !== '1.1'
+  }
+
+  /** Keeps what has been read of a frame that is cut at `end`. Returns false. */
+  #suspend(frame: Frame, bytes: Buffer, position: number, end: number): false {
+    const start = this.#frameStart
+    this.#saveHeaders(frame, start)
+    this.#position = position - start
+    if (this.#partial !== undefined) return false
+    this.#lineStart -= start
+    if (this.#colon >= 0) this.#colon -= start
+    this.#headersStart -= start
+    this.#headersEnd -= start
+    this.#bodyStart -= start
+    this.#bodyEnd -= start
+    this.#frameStart = 0
+    this.#partialBytes = end - start
+    this.#partial = Buffer.allocUnsafeSlow(this.#capacityFor(end - start))
+    bytes.copy(this.#partial, 0, start, end)
+    return false
+  }
+
+  /** How large a buffer for a frame of which `bytes` have arrived should be. */
+  #capacityFor(bytes: number): number {
+    if (this.#phase !== Phase.sized) return Math.max(256, bytes * 2)
+    return Math.max(bytes, Math.min(this.#bodyEnd + 1, Math.max(bodyStartBytes, bytes * bodyGrowth)))
+  }
+
+  /** Appends bytes of `chunk` to the cut frame and reads on. Returns where the bytes of `chunk` not used start. */
+  #append(frame: Frame, partial: Buffer, chunk: Buffer, from: number): number {
+    const have = this.#partialBytes
+    const available = chunk.length - from
+    const nul = this.#phase === Phase.unsized ? chunk.indexOf(0, from) : -1
+    const took = Math.min(available, this.#wanted(have, nul < 0 ? available : nul + 1 - from))
+    const total = have + took
+    let bytes = partial
+    if (total > partial.length) {
+      bytes = Buffer.allocUnsafeSlow(this.#capacityFor(total))
+      partial.copy(bytes, 0, 0, have)
+      this.#partial = bytes
+    }
+    chunk.copy(bytes, have, from, from + took)
+    this.#partialBytes = total
+    if (this.#phase === Phase.sized && total <= this.#bodyEnd) return from + took
+    const read = this.#read(frame, bytes.subarray(0, total), 0, total)
+    // What was appended after the end of the frame is still in the chunk.
+    return from + took - (total - read)
+  }
+
+  /** How many of the next bytes to append, `upToNul` at most if the body ends at a NUL. */
+  #wanted(have: number, upToNul: number): number {
+    if (this.#phase === Phase.sized) return this.#bodyEnd + 1 - have
+    if (this.#phase === Phase.unsized) return Math.min(upToNul, this.#bodyStart + this.#limits.bodyBytesMax + 1 - have)
+    return headerStepBytes
+  }
+
+  /** Keeps the header lines that were read since the frame was cut last, with positions from `start`. */
+  #saveHeaders(frame: Frame, start: number): void {
+    const from = this.#headerCount * headerStride
+    const to = frame.headerCount * headerStride
+    if (from === to) return
+    let saved = this.#headers
+    if (saved === undefined || saved.length < to) {
+      saved = new Int32Array(Math.max(8 * headerStride, to * 2))
+      if (this.#headers !== undefined) saved.set(this.#headers)
+      this.#headers = saved
+    }
+    for (let at = from; at < to; at++) {
+      const value = frame.headers[at] as number
+      saved[at] = at % headerStride === headerStride - 1 ? value : value - start
+    }
+    this.#headerCount = frame.headerCount
+  }
+
+  /** Puts the header lines that were kept into a frame, which other decoders may have used meanwhile. */
+  #restore(frame: Frame): void {
+    frame.clear()
+    const saved = this.#headers
+    if (saved === undefined) return
+    const count = this.#headerCount
+    while (frame.headers.length < count * headerStride) frame.grow()
+    for (let index = 0; index < count; index++) {
+      const at = index * headerStride
+      frame.headers[at] = saved[at] as number
+      frame.headers[at + 1] = saved[at + 1] as number
+      frame.headers[at + 2] = saved[at + 2] as number
+      frame.headers[at + 3] = saved[at + 3] as number
+      const header = (saved[at + 3] as number) & headerNumberMask
+      if (header !== 0 && (frame.first[header] as number) < 0) frame.first[header] = index
+    }
+    frame.headerCount = count
+    if (this.#phase >= Phase.sized) frame.trims = this.#trims(frame)
+  }
+
+  #release(): void {
+    this.#partial = undefined
+    this.#partialBytes = 0
+    this.#headers = undefined
+    this.#headerCount = 0
+  }
+
+  #failLine(frame: Frame): false {
+    return this.#fail('limit-exceeded', `a header line is longer than ${this.#limits.headerLineBytesMax} bytes`, frame)
+  }
+
+  #failAt(fault: string, frame: Frame, bytes: Buffer, start: number, end: number): false {
+    return this.#fail(
+      'protocol-error',
+      `header line with ${fault}: ${quoted(bytes, start, end, lineBytesShown)}`,
+      frame,
+    )
+  }
+
+  #failBody(frame: Frame): false {
+    return this.#fail('message-too-large', `the body is longer than ${this.#limits.bodyBytesMax} bytes`, frame)
+  }
+
+  #failNoBody(frame: Frame): false {
+    return this.#fail('protocol-error', `${commandNames.names[this.#command]} must not have a body`, frame)
+  }
+
+  #fail(code: StompFault['code'], sentence: string, frame: Frame): false {
+    const receipt = this.#phase >= Phase.headers ? frame.rawValue(Header.receipt) : undefined
+    this.close()
+    this.#handler.onError({ code, sentence, receipt })
+    return false
+  }
+}
+
+/** Bytes of a wrong header line that its error shows. */
+const lineBytesShown = 64
+
+function hasBody(command: Command): boolean {
+  return command === Command.send || command === Command.message || command === Command.error
+}
+
+function isConnecting(command: Command): boolean {
+  return command === Command.connect || command === Command.connected || command === Command.stomp
+}
+
+/** At most `bytesMax` of the bytes for a sentence: printable ASCII as it is, the rest as `\xNN`. */
+function quoted(bytes: Uint8Array, start: number, end: number, bytesMax: number): string {
+  let text = ''
+  for (let at = start; at < Math.min(end, start + bytesMax); at++) {
+    const byte = bytes[at] as number
+    const isPlain = byte >= 32 && byte < 127 && byte !== 92
+    text += isPlain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
+  }
+  return end - start > bytesMax ? `'${text}...'` : `'${text}'`
+}
