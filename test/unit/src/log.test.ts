@@ -3,6 +3,10 @@ import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { createLog, type Log, type LogOptions, silentLog } from '../../../src/log.ts'
 
+/** The beginning of a script that logs. */
+const createIn = `import { createLog } from './dist/src/log.js'
+  const log = await createLog({ level: 'info', format: 'json' });`
+
 /** Logs one line with `write` and returns what came out. */
 async function logged(options: Partial<LogOptions>, write: (log: Log) => void, isTerminal = false): Promise<string> {
   let written = ''
@@ -77,6 +81,3 @@ test('loses its lines, not the process, when nobody reads standard error any mor
   child.stdin.end('go')
   expect((await once(child, 'exit'))[0]).toBe(4)
 })
-
-const createIn = `import { createLog } from './dist/src/log.js'
-  const log = await createLog({ level: 'info', format: 'json' })`
