@@ -71,8 +71,12 @@ export class Address {
   }
 }
 
-/** True if the concrete `levels` are covered by the pattern's levels. */
+/**
+ * True if the concrete `levels` are covered by the pattern's levels. A first level that begins with `$` (temporary and system
+ * destinations) is covered only by itself, as MQTT has it for topics [MQTT-4.7.2-1].
+ */
 export function covers(pattern: readonly string[], levels: readonly string[]): boolean {
+  if (isHidden(levels[0]) && pattern[0] !== levels[0]) return false
   for (let index = 0; index < pattern.length; index += 1) {
     const level = pattern[index]
     if (level === rest && index === pattern.length - 1) return levels.length > index
@@ -80,6 +84,11 @@ export function covers(pattern: readonly string[], levels: readonly string[]): b
     if (level !== oneLevel && level !== levels[index]) return false
   }
   return pattern.length === levels.length
+}
+
+/** True for a first level that wildcards do not cover. */
+export function isHidden(level: string | undefined): boolean {
+  return level?.startsWith('$') ?? false
 }
 
 /** Bytes of the longest name, in UTF-8. */

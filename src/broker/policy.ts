@@ -23,6 +23,7 @@ export interface Policy {
   readonly overflow: Overflow
   /** Messages a non-durable topic subscriber may have waiting. */
   readonly subscriberMessagesMax: number
+  readonly subscriberBytesMax: number
   readonly slowConsumer: SlowConsumer
   /** Empty and unused for this long, the destination is deleted; Infinity: never. */
   readonly idleMsMax: number
@@ -43,6 +44,7 @@ export const defaultQueuePolicy: Policy = {
   bytesMax: Number.POSITIVE_INFINITY,
   overflow: 'block',
   subscriberMessagesMax: 10_000,
+  subscriberBytesMax: 64 * 1024 * 1024,
   slowConsumer: 'drop-oldest',
   idleMsMax: Number.POSITIVE_INFINITY,
   autoCreate: true,

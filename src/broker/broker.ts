@@ -1,0 +1,217 @@
+import type { Address } from '../address.ts'
+import type { Clock } from '../clock.ts'
+import { BrokerError } from '../errors.ts'
+import type { Limits } from '../limits.ts'
+import type { ContentFormat } from '../message.ts'
+import type { SessionEvents } from '../session.ts'
+import type { MessageStore, OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
+import type { Turn } from '../turn.ts'
+import type { Access, Identity, Login } from './access.ts'
+import { Commits } from './commits.ts'
+import type { Death } from './context.ts'
+import { bury, sendBack } from './dead-letter.ts'
+import { Deadline, Deadlines, type Due } from './deadlines.ts'
+import type { QueuedDelivery } from './delivery.ts'
+import { Memory } from './flow.ts'
+import { Policies, type PolicyRule } from './policy.ts'
+import { Queue } from './queue.ts'
+import { Retained } from './retained.ts'
+import { Router } from './router.ts'
+import { BrokerSession, type SessionHost } from './session.ts'
+import { Subscriptions } from './subscriptions.ts'
+import type { Topic } from './topic.ts'
+
+/** Entries read from the store at a time when it is opened. */
+const restorePage = 4096
+
+export interface BrokerOptions {
+  readonly name: string
+  readonly clock: Clock
+  readonly turn: Turn
+  readonly store: MessageStore
+  readonly access: Access
+  readonly limits: Limits
+  readonly policies: readonly PolicyRule[]
+  /** Tells one run of a broker from every other, in message ids: letters and digits. */
+  readonly runId: string
+  /** Content formats by name, to read back what the store has kept. */
+  readonly formats: (name: string) => ContentFormat | undefined
+  /** The store has failed: every session has been ended, and nothing will be confirmed any more. */
+  readonly onFailure: (error: BrokerError) => void
+}
+
+/** Queues, topics and sessions: the state machine between the protocols and the store. It opens no socket. */
+export class Broker implements SessionHost {
+  readonly name: string
+  readonly clock: Clock
+  readonly turn: Turn
+  readonly deadlines: Deadlines
+  readonly memory: Memory
+  readonly limits: Limits
+  readonly access: Access
+  readonly commits: Commits
+  readonly router: Router
+  readonly subscriptions: Subscriptions
+  readonly retained: Retained
+  isClosing: boolean
+  readonly #options: BrokerOptions
+  readonly #sessions: Set<BrokerSession>
+  #sessionCount: number
+  #onDrained: (() => void) | undefined
+  #closed: Promise<void> | undefined
+
+  constructor(options: BrokerOptions) {
+    this.name = options.name
+    this.clock = options.clock
+    this.turn = options.turn
+    this.limits = options.limits
+    this.access = options.access
+    this.deadlines = new Deadlines(options.clock)
+    this.memory = new Memory(options.limits.memoryBytesMax)
+    this.commits = new Commits(options.store, options.turn, (error) => this.#fail(error))
+    const policies = new Policies(options.policies)
+    this.retained = new Retained(this)
+    this.router = new Router(this, policies, this.retained)
+    this.subscriptions = new Subscriptions(this, this.router, policies, this.retained)
+    this.isClosing = false
+    this.#options = options
+    this.#sessions = new Set()
+    this.#sessionCount = 0
+    this.#onDrained = undefined
+    this.#closed = undefined
+    options.turn.attach(this.commits)
+  }
+
+  /** Reads what the store has kept. To be awaited before the first session. */
+  async open(): Promise<void> {
+    const records = await this.#options.store.open(this.#options.formats)
+    for (const record of records) await this.#restore(record)
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size
+  }
+
+  /** Checks a login; answers once, perhaps later. */
+  authenticate(login: Login, answer: (result: Identity | BrokerError) => void): void {
+    this.access.authenticate(login, answer)
+  }
+
+  /** Begins a session for an identity that has been checked. */
+  connect(identity: Identity, events: SessionEvents): BrokerSession | BrokerError {
+    if (this.isClosing) return new BrokerError('shutting-down', 'the broker is shutting down')
+    this.#sessionCount += 1
+    const session = new BrokerSession(this, `${this.#options.runId}-${this.#sessionCount}`, identity, events)
+    this.#sessions.add(session)
+    return session
+  }
+
+  /** A deadline of the adapter's own, on the broker's one timer. */
+  deadline(target: Due): Deadline {
+    return new Deadline(this.deadlines, target)
+  }
+
+  /** The queue or topic if it exists, for administration. */
+  find(address: Address): Queue | Topic | undefined {
+    return this.router.existing(address)
+  }
+
+  /** Sends up to `count` dead letters of a `DLQ.` or `ExpiryQueue.` queue back to where they died. Returns how many went. */
+  sendBack(address: Address, count: number): number {
+    const dead = this.router.existing(address)
+    if (!(dead instanceof Queue)) return 0
+    const placeOf = (origin: Address, subscription: string | undefined): Queue | undefined => {
+      if (subscription !== undefined) return this.subscriptions.queueOf(subscription)
+      return origin.kind === 'queue' ? this.router.queue(origin) : undefined
+    }
+    return sendBack(dead, placeOf, count)
+  }
+
+  batch(): WriteBatch {
+    return this.commits.batch
+  }
+
+  bury(delivery: QueuedDelivery, death: Death): void {
+    bury(this, (address) => this.router.queue(address), delivery, death)
+  }
+
+  /** A session has nothing unsettled any more; `close` may be waiting for the last of them. */
+  drained(): void {
+    if (this.#onDrained !== undefined && this.#unsettledCount() === 0) this.#onDrained()
+  }
+
+  ended(session: BrokerSession): void {
+    this.#sessions.delete(session)
+    this.drained()
+  }
+
+  /**
+   * Takes no new work, waits a while for deliveries to be settled and releases the others, answers what was asked, and
+   * closes the store. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.isClosing = true
+    for (const session of this.#sessions) session.suspend()
+    await this.#settled()
+    await this.commits.idle()
+    for (const session of [...this.#sessions])
+      session.end(new BrokerError('shutting-down', 'the broker is shutting down'))
+    await this.commits.idle()
+    this.deadlines.close()
+    await this.#options.store.close()
+  }
+
+  #settled(): Promise<void> {
+    if (this.#unsettledCount() === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = this.clock.after(this.limits.drainMsMax, resolve)
+      this.#onDrained = () => {
+        timer.cancel()
+        resolve()
+      }
+    })
+  }
+
+  #unsettledCount(): number {
+    let count = 0
+    for (const session of this.#sessions) count += session.unsettledCount
+    return count
+  }
+
+  async #restore(record: OwnerRecord): Promise<void> {
+    const place = this.#placeOf(record)
+    if (place === undefined) return
+    place.restore(record.id, record.lastSequence)
+    let after = 0
+    for (;;) {
+      const entries: readonly StoredEntry[] = await this.#options.store.read(record.id, after, restorePage)
+      for (const entry of entries) place.restoreEntry(entry)
+      after = entries.at(-1)?.sequence ?? after
+      if (entries.length < restorePage) return
+    }
+  }
+
+  #placeOf(record: OwnerRecord): Queue | Retained | undefined {
+    switch (record.spec.kind) {
+      case 'queue':
+        return this.router.queueOfName(record.spec.name)
+      case 'subscription':
+        return this.subscriptions.restore(record)
+      case 'retained':
+        return this.retained
+      default:
+        return record.spec.kind satisfies never
+    }
+  }
+
+  #fail(error: BrokerError): void {
+    this.isClosing = true
+    for (const session of [...this.#sessions]) session.end(error)
+    this.#options.onFailure(error)
+  }
+}

@@ -1,0 +1,49 @@
+import type { Message } from '../message.ts'
+import type { Delivery, Transaction } from '../session.ts'
+import type { Queue } from './queue.ts'
+import type { BrokerSubscription } from './subscription.ts'
+
+/** Where a delivery is: waiting in its queue, waiting for its time, at a consumer, or done with. */
+export type DeliveryState = 'ready' | 'delayed' | 'unsettled' | 'settled'
+
+/** One message's place in one queue, from the moment it is put there until it is settled. */
+export class QueuedDelivery implements Delivery {
+  readonly queue: Queue
+  readonly message: Message
+  readonly sequence: number
+  /** Place in dispatch order; the sequence, but for a delayed message, which joins the end when its time comes. */
+  order: number
+  deliveryCount: number
+  redelivered: boolean
+  isRetained: boolean
+  /** True if the store holds it. */
+  isStored: boolean
+  state: DeliveryState
+  /** Not to be delivered before, milliseconds since the epoch; while `delayed`. */
+  notBefore: number
+  /** Who has it; while `unsettled`. */
+  subscription: BrokerSubscription | undefined
+  /** The open transaction that settles it. */
+  transaction: Transaction | undefined
+  tag: number
+  previous: QueuedDelivery | undefined
+  next: QueuedDelivery | undefined
+
+  constructor(queue: Queue, message: Message, sequence: number) {
+    this.queue = queue
+    this.message = message
+    this.sequence = sequence
+    this.order = sequence
+    this.deliveryCount = 0
+    this.redelivered = false
+    this.isRetained = false
+    this.isStored = false
+    this.state = 'ready'
+    this.notBefore = 0
+    this.subscription = undefined
+    this.transaction = undefined
+    this.tag = 0
+    this.previous = undefined
+    this.next = undefined
+  }
+}

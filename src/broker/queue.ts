@@ -1,0 +1,712 @@
+import type { Address } from '../address.ts'
+import { BrokerError } from '../errors.ts'
+import type { Message } from '../message.ts'
+import type { Outcome } from '../session.ts'
+import type { OwnerId, OwnerSpec, StoredEntry } from '../store/store.ts'
+import type { Dispatchable } from '../turn.ts'
+import { Browser } from './browser.ts'
+import type { Context } from './context.ts'
+import { Deadline } from './deadlines.ts'
+import { QueuedDelivery } from './delivery.ts'
+import { DeliveryList } from './delivery-list.ts'
+import { Gate, lowWater, type Sender } from './flow.ts'
+import { Groups } from './groups.ts'
+import { Heap } from './heap.ts'
+import type { Policy } from './policy.ts'
+import { type Feed, Rotation } from './rotation.ts'
+import { Walker } from './walker.ts'
+
+const priorityMax = 9
+/** A queue is swept for expired messages at most this often, and this many messages at a time. */
+const sweepMs = 1000
+const sweepBatch = 50_000
+
+export interface QueueOptions {
+  /** The queue's address, or the filter of the topic subscription whose messages it holds. */
+  readonly address: Address
+  readonly policy: Policy
+  /** How the store knows it; undefined: its messages are never stored. */
+  readonly spec: OwnerSpec | undefined
+  /** True if message groups mean something here: several consumers may compete. */
+  readonly isShared: boolean
+  /** The name of the durable or shared subscription whose messages it holds. */
+  readonly subscription: string | undefined
+}
+
+/** What has happened to a queue's messages since it was made. */
+export interface QueueCounters {
+  enqueued: number
+  delivered: number
+  acknowledged: number
+  expired: number
+  deadLettered: number
+  dropped: number
+}
+
+/**
+ * Messages waiting for consumers: first in first out within each priority, each handed to one consumer with credit. Every
+ * kind of subscription is served by one of these.
+ */
+export class Queue implements Dispatchable {
+  readonly address: Address
+  readonly policy: Policy
+  /** The durable or shared subscription whose messages it holds; undefined for a queue of its own. */
+  readonly subscription: string | undefined
+  readonly gate: Gate
+  readonly counters: QueueCounters
+  dispatchMarked: boolean
+  isPaused: boolean
+  isDeleted: boolean
+  readonly #context: Context
+  readonly #spec: OwnerSpec | undefined
+  readonly #isShared: boolean
+  readonly #lists: (DeliveryList | undefined)[]
+  readonly #rotation: Rotation
+  readonly #feeds: Feed[]
+  readonly #browsers: Browser[]
+  readonly #delayed: Heap<QueuedDelivery>
+  readonly #deadline: Deadline
+  #returned: QueuedDelivery[]
+  #groups: Groups | undefined
+  #exclusive: Feed | undefined
+  #ownerId: OwnerId | undefined
+  #lastSequence: number
+  #readyCount: number
+  #unsettledCount: number
+  #bytes: number
+  /** No waiting message expires before this time. */
+  #expiryFrom: number
+  #sweptAt: number
+  /** The sweep under way, and the earliest expiry it has met. */
+  #sweeper: Walker | undefined
+  #sweptExpiryFrom: number
+  #isSelective: boolean
+
+  constructor(context: Context, options: QueueOptions) {
+    this.address = options.address
+    this.policy = options.policy
+    this.subscription = options.subscription
+    this.gate = new Gate()
+    this.counters = { enqueued: 0, delivered: 0, acknowledged: 0, expired: 0, deadLettered: 0, dropped: 0 }
+    this.dispatchMarked = false
+    this.isPaused = false
+    this.isDeleted = false
+    this.#context = context
+    this.#spec = options.spec
+    this.#isShared = options.isShared
+    this.#lists = new Array<DeliveryList | undefined>(priorityMax + 1).fill(undefined)
+    this.#rotation = new Rotation()
+    this.#feeds = []
+    this.#browsers = []
+    this.#delayed = new Heap<QueuedDelivery>((delivery) => delivery.notBefore)
+    this.#deadline = new Deadline(context.deadlines, this)
+    this.#returned = []
+    this.#groups = undefined
+    this.#exclusive = undefined
+    this.#ownerId = undefined
+    this.#lastSequence = 0
+    this.#readyCount = 0
+    this.#unsettledCount = 0
+    this.#bytes = 0
+    this.#expiryFrom = Number.POSITIVE_INFINITY
+    this.#sweptAt = 0
+    this.#sweeper = undefined
+    this.#sweptExpiryFrom = Number.POSITIVE_INFINITY
+    this.#isSelective = false
+  }
+
+  /** Messages it holds: waiting, delayed and unsettled. */
+  get count(): number {
+    return this.#readyCount + this.#delayed.size + this.#unsettledCount
+  }
+
+  get readyCount(): number {
+    return this.#readyCount
+  }
+
+  get delayedCount(): number {
+    return this.#delayed.size
+  }
+
+  get unsettledCount(): number {
+    return this.#unsettledCount
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get consumerCount(): number {
+    return this.#feeds.length
+  }
+
+  get isIdle(): boolean {
+    return this.#feeds.length === 0 && this.#browsers.length === 0 && this.count === 0
+  }
+
+  /** Whether one more message fits: taken, taken while the sender is held at the gate, or refused. */
+  admit(): 'take' | 'hold' | BrokerError {
+    const { messagesMax, bytesMax, overflow } = this.policy
+    if (this.count < messagesMax && this.#bytes < bytesMax) return 'take'
+    if (overflow === 'drop-oldest') return 'take'
+    const factor = this.#context.limits.hardLimitFactor
+    if (overflow === 'block' && this.count < messagesMax * factor && this.#bytes < bytesMax * factor) return 'hold'
+    return new BrokerError(
+      'resource-exhausted',
+      `${this.address} is full: ${this.count} messages, ${this.#bytes} bytes`,
+    )
+  }
+
+  /** Holds the sender until there is room again. */
+  hold(sender: Sender): void {
+    this.gate.hold(sender)
+  }
+
+  /** Puts a message in its place. True if the store will hold it. */
+  put(message: Message): boolean {
+    if (this.policy.overflow === 'drop-oldest') this.#makeRoom()
+    const delivery = new QueuedDelivery(this, message, this.#nextSequence())
+    this.#account(delivery)
+    this.counters.enqueued += 1
+    if (this.#spec !== undefined && (message.durable || this.policy.persistent === 'always')) {
+      delivery.isStored = true
+      this.#context.batch().put(this.ownerId(), delivery.sequence, message, message.deliverAt)
+    }
+    if (message.deliverAt > 0 && message.deliverAt > this.#context.clock.now()) this.#delay(delivery, message.deliverAt)
+    else this.#append(delivery)
+    return delivery.isStored
+  }
+
+  /** Puts a copy of the topic's retained message before anything else, for a new subscription. */
+  putRetained(message: Message): void {
+    const delivery = new QueuedDelivery(this, message, this.#nextSequence())
+    delivery.isRetained = true
+    this.#account(delivery)
+    this.#append(delivery)
+  }
+
+  /** Takes over a delivery that `bury` or `sendBack` moves here from another queue. */
+  adopt(message: Message, from: QueuedDelivery): void {
+    const delivery = new QueuedDelivery(this, message, this.#nextSequence())
+    this.#account(delivery)
+    this.counters.enqueued += 1
+    if (from.isStored && this.#spec !== undefined) {
+      delivery.isStored = true
+      const batch = this.#context.batch()
+      batch.move(from.queue.ownerId(), from.sequence, this.ownerId(), delivery.sequence, message)
+    } else if (from.isStored) {
+      this.#context.batch().ack(from.queue.ownerId(), from.sequence)
+    }
+    this.#append(delivery)
+  }
+
+  /** Fills a queue that the store has kept. */
+  restore(owner: OwnerId, lastSequence: number): void {
+    this.#ownerId = owner
+    this.#lastSequence = Math.max(this.#lastSequence, lastSequence)
+  }
+
+  /** Puts back one entry that the store has kept; in the order of sequences. */
+  restoreEntry(entry: StoredEntry): void {
+    const delivery = new QueuedDelivery(this, entry.message, entry.sequence)
+    delivery.isStored = true
+    delivery.deliveryCount = entry.deliveryCount
+    delivery.redelivered = entry.redelivered
+    this.#account(delivery)
+    if (entry.notBefore > this.#context.clock.now()) this.#delay(delivery, entry.notBefore)
+    else this.#append(delivery)
+  }
+
+  /** The store's number for it; defined on first use. */
+  ownerId(): OwnerId {
+    if (this.#spec === undefined) throw new Error(`${this.address} is not stored`)
+    this.#ownerId ??= this.#context.batch().define(this.#spec)
+    return this.#ownerId
+  }
+
+  /** Adds a consumer. */
+  attach(feed: Feed): void {
+    this.#feeds.push(feed)
+    if (feed.isExclusive) this.#chooseExclusive()
+    if (feed.selector !== undefined || this.#groups !== undefined) this.#becomeSelective()
+    if (this.#isSelective) feed.walker ??= new Walker()
+    this.offer(feed)
+  }
+
+  /** Removes a consumer whose unsettled deliveries have gone back. */
+  detach(feed: Feed): void {
+    const index = this.#feeds.indexOf(feed)
+    if (index < 0) return
+    this.#feeds.splice(index, 1)
+    this.#rotation.withdraw(feed)
+    if (feed === this.#exclusive) this.#chooseExclusive()
+    this.#groups?.release(feed)
+    if (this.#isSelective) this.#restartWalkers()
+  }
+
+  attachBrowser(feed: Feed): void {
+    this.#browsers.push(new Browser(feed, this.#lastSequence))
+    this.#context.turn.markDispatch(this)
+  }
+
+  detachBrowser(feed: Feed): void {
+    const index = this.#browsers.findIndex((browser) => browser.feed === feed)
+    if (index >= 0) this.#browsers.splice(index, 1)
+  }
+
+  /** A feed has credit again. */
+  offer(feed: Feed): void {
+    if (!feed.isBrowser) this.#rotation.offer(feed)
+    if (this.#readyCount > 0 || this.#browsers.length > 0) this.#context.turn.markDispatch(this)
+  }
+
+  pause(): void {
+    this.isPaused = true
+  }
+
+  resume(): void {
+    this.isPaused = false
+    this.#context.turn.markDispatch(this)
+  }
+
+  /** Drops everything that no consumer holds. Returns how many. */
+  purge(): number {
+    this.#mergeReturned()
+    let purged = 0
+    for (const list of this.#lists) {
+      for (let delivery = list?.head; delivery !== undefined; delivery = list?.head) {
+        this.#takeOut(delivery)
+        this.#forget(delivery)
+        purged += 1
+      }
+    }
+    for (const delivery of this.#delayed.takeAll()) {
+      this.#forget(delivery)
+      purged += 1
+    }
+    this.#settled()
+    return purged
+  }
+
+  /** Deletes it and ends its consumers, who are told why. A consumer of several queues only loses this one. */
+  end(error: BrokerError): void {
+    this.delete()
+    for (const { subscription } of [...this.#feeds, ...this.#browsers.map((browser) => browser.feed)]) {
+      if (subscription.leave(this) === 0) subscription.end(error)
+    }
+  }
+
+  /** Deletes it: what it holds is forgotten, in the store too. */
+  delete(): void {
+    this.isDeleted = true
+    this.#deadline.clear()
+    this.purge()
+    this.gate.open()
+    if (this.#ownerId !== undefined) this.#context.batch().remove(this.#ownerId)
+  }
+
+  /** The deliveries waiting now, in order of dispatch, for administration. */
+  *waiting(): Generator<QueuedDelivery> {
+    this.#mergeReturned()
+    for (let priority = priorityMax; priority >= 0; priority -= 1) {
+      let delivery = this.#lists[priority]?.head
+      while (delivery !== undefined) {
+        const next: QueuedDelivery | undefined = delivery.next
+        yield delivery
+        delivery = next
+      }
+    }
+  }
+
+  /** Takes a waiting delivery out, to be adopted by another queue. */
+  release(delivery: QueuedDelivery): void {
+    this.#takeOut(delivery)
+    this.#unaccount(delivery)
+    this.#settled()
+  }
+
+  dispatch(budget: number): boolean {
+    if (this.#returned.length > 0) this.#mergeReturned()
+    let left = this.isPaused || this.isDeleted ? budget : this.#serve(budget)
+    for (const browser of this.#browsers.slice()) {
+      if (left <= 0) break
+      left = browser.serve(this.#lists, left)
+    }
+    return left <= 0
+  }
+
+  /** Applies the outcome of a delivery that a subscription has given up. */
+  settle(delivery: QueuedDelivery, outcome: Outcome): void {
+    this.#unsettledCount -= 1
+    delivery.subscription = undefined
+    if (this.isDeleted) {
+      this.#unaccount(delivery)
+      return
+    }
+    switch (outcome.kind) {
+      case 'accepted':
+        this.counters.acknowledged += 1
+        this.#forget(delivery)
+        this.#settled()
+        return
+      case 'rejected':
+        if (this.#isGrave()) this.#giveBack(delivery)
+        else this.#die(delivery, { grave: 'DLQ', reason: outcome.reason })
+        return
+      case 'released':
+        this.#giveBack(delivery)
+        return
+      case 'modified':
+        this.#retry(delivery, outcome.delayMs)
+        return
+      default:
+        outcome satisfies never
+    }
+  }
+
+  /** Called by the deadlines: something delayed is due, or it is time to look for expired messages. */
+  due(now: number): void {
+    for (let next = this.#delayed.peek(); next !== undefined && next.notBefore <= now; next = this.#delayed.peek()) {
+      this.#delayed.pop()
+      this.#mature(next)
+    }
+    if (this.#sweeper !== undefined || this.#expiryFrom <= now) {
+      this.#mergeReturned()
+      this.#sweep()
+    }
+    this.#arm(now)
+  }
+
+  #serve(budget: number): number {
+    if (this.#readyCount === 0) return budget
+    const now = this.#context.clock.now()
+    return this.#isSelective ? this.#serveSelectively(budget, now) : this.#serveHead(budget, now)
+  }
+
+  /** The plain case: the head of the highest priority goes to the next consumer. */
+  #serveHead(budget: number, now: number): number {
+    let left = budget
+    for (let priority = priorityMax; priority >= 0; priority -= 1) {
+      const list = this.#lists[priority]
+      if (list === undefined) continue
+      for (let delivery = list.head; delivery !== undefined && !this.isPaused; delivery = list.head) {
+        if (left <= 0) return 0
+        left -= 1
+        if (isExpired(delivery, now)) {
+          this.#expire(delivery)
+          continue
+        }
+        const feed = this.#nextFeed()
+        if (feed === undefined) return left
+        this.#hand(delivery, feed)
+      }
+    }
+    return left
+  }
+
+  /** Selectors or groups: each consumer in turn walks on to the next message that is for it. */
+  #serveSelectively(budget: number, now: number): number {
+    let left = budget
+    for (const feed of this.#feeds) if (feed.subscription.isReady) this.#rotation.offer(feed)
+    for (let feed = this.#nextFeed(); feed !== undefined && !this.isPaused; feed = this.#nextFeed()) {
+      const found = this.#find(feed, left, now)
+      left = found.left
+      if (found.delivery !== undefined) this.#hand(found.delivery, feed)
+      else if (left <= 0) return 0
+      else this.#rotation.withdraw(feed)
+      if (feed === this.#exclusive && found.delivery === undefined) return left
+    }
+    return left
+  }
+
+  #find(feed: Feed, budget: number, now: number): { delivery: QueuedDelivery | undefined; left: number } {
+    const walker = feed.walker
+    let left = budget
+    if (walker === undefined) return { delivery: undefined, left }
+    for (let priority = priorityMax; priority >= 0; priority -= 1) {
+      const list = this.#lists[priority]
+      if (list === undefined) continue
+      for (let delivery = walker.step(priority, list); delivery !== undefined; delivery = walker.step(priority, list)) {
+        left -= 1
+        if (isExpired(delivery, now)) this.#expire(delivery)
+        else if (this.#isFor(delivery, feed)) return { delivery, left }
+        if (left <= 0) return { delivery: undefined, left: 0 }
+      }
+    }
+    return { delivery: undefined, left }
+  }
+
+  #isFor(delivery: QueuedDelivery, feed: Feed): boolean {
+    const { message } = delivery
+    if (feed.selector !== undefined && !feed.selector.matches(message)) return false
+    return message.groupId === undefined || this.#groups === undefined || this.#groups.claim(message.groupId, feed)
+  }
+
+  #nextFeed(): Feed | undefined {
+    const exclusive = this.#exclusive
+    if (exclusive === undefined) return this.#rotation.next()
+    return exclusive.subscription.isReady ? exclusive : undefined
+  }
+
+  #hand(delivery: QueuedDelivery, feed: Feed): void {
+    this.#takeOut(delivery)
+    this.counters.delivered += 1
+    if (feed.subscription.presettled) {
+      this.counters.acknowledged += 1
+      this.#forget(delivery)
+      this.#settled()
+    } else {
+      delivery.state = 'unsettled'
+      this.#unsettledCount += 1
+    }
+    feed.subscription.take(delivery)
+  }
+
+  #retry(delivery: QueuedDelivery, delayMs: number | undefined): void {
+    delivery.deliveryCount += 1
+    if (delivery.deliveryCount >= this.policy.deliveriesMax && !this.#isGrave()) {
+      this.#die(delivery, { grave: 'DLQ', reason: `not accepted in ${delivery.deliveryCount} deliveries` })
+      return
+    }
+    const delay = delayMs ?? this.#redeliveryDelay(delivery.deliveryCount)
+    const notBefore = delay > 0 ? this.#context.clock.now() + delay : 0
+    if (delivery.isStored) {
+      const batch = this.#context.batch()
+      batch.redeliver(this.ownerId(), delivery.sequence, delivery.deliveryCount, notBefore)
+    }
+    if (notBefore === 0) {
+      this.#giveBack(delivery)
+      return
+    }
+    delivery.redelivered = true
+    this.#delay(delivery, notBefore)
+  }
+
+  #redeliveryDelay(attempt: number): number {
+    const { redeliveryDelayMs, redeliveryBackoff, redeliveryDelayMsMax } = this.policy
+    return Math.min(redeliveryDelayMs * redeliveryBackoff ** (attempt - 1), redeliveryDelayMsMax)
+  }
+
+  #giveBack(delivery: QueuedDelivery): void {
+    delivery.redelivered = true
+    delivery.state = 'ready'
+    this.#returned.push(delivery)
+    this.#readyCount += 1
+    this.#context.turn.markDispatch(this)
+  }
+
+  /** Puts what came back into its old places, all of one turn in one pass. */
+  #mergeReturned(): void {
+    const returned = this.#returned
+    if (returned.length === 0) return
+    this.#returned = []
+    returned.sort((left, right) => left.order - right.order)
+    for (const delivery of returned) {
+      const list = this.#list(delivery.message.priority)
+      list.insertBefore(delivery, placeOf(delivery, list))
+      if (this.#hasWalkers) for (const walker of this.#walkers()) walker.returned(delivery)
+    }
+  }
+
+  #delay(delivery: QueuedDelivery, notBefore: number): void {
+    delivery.state = 'delayed'
+    delivery.notBefore = notBefore
+    this.#delayed.push(delivery)
+    this.#arm(this.#context.clock.now())
+  }
+
+  #mature(delivery: QueuedDelivery): void {
+    delivery.notBefore = 0
+    if (delivery.redelivered) {
+      this.#giveBack(delivery)
+      return
+    }
+    delivery.order = this.#nextSequence()
+    delivery.state = 'ready'
+    this.#append(delivery)
+  }
+
+  #append(delivery: QueuedDelivery): void {
+    const { message } = delivery
+    if (message.groupId !== undefined && this.#isShared) this.#group()
+    this.#list(message.priority).push(delivery)
+    this.#readyCount += 1
+    if (message.expiresAt > 0 && message.expiresAt < this.#expiryFrom) {
+      this.#expiryFrom = message.expiresAt
+      this.#arm(this.#context.clock.now())
+    }
+    if (!this.dispatchMarked) this.#context.turn.markDispatch(this)
+  }
+
+  #takeOut(delivery: QueuedDelivery): void {
+    if (this.#hasWalkers) for (const walker of this.#walkers()) walker.leaving(delivery)
+    this.#list(delivery.message.priority).remove(delivery)
+    this.#readyCount -= 1
+  }
+
+  #forget(delivery: QueuedDelivery): void {
+    delivery.state = 'settled'
+    if (delivery.isStored) this.#context.batch().ack(this.ownerId(), delivery.sequence)
+    this.#unaccount(delivery)
+  }
+
+  /** Gives the delivery, already out of every list, to the queue of the dead, or drops it by policy. */
+  #die(delivery: QueuedDelivery, death: { grave: 'DLQ' | 'ExpiryQueue'; reason: string }): void {
+    if (death.grave === 'DLQ') this.counters.deadLettered += 1
+    else this.counters.expired += 1
+    const fate = death.grave === 'DLQ' ? this.policy.deadLetter : this.policy.expired
+    if (fate === 'drop' || delivery.isRetained) {
+      this.#forget(delivery)
+    } else {
+      delivery.state = 'settled'
+      this.#context.bury(delivery, death)
+      this.#unaccount(delivery)
+    }
+    this.#settled()
+  }
+
+  #expire(delivery: QueuedDelivery): void {
+    this.#takeOut(delivery)
+    this.#die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
+  }
+
+  /** Looks for expired messages, a batch at a time. */
+  #sweep(): void {
+    const now = this.#context.clock.now()
+    if (this.#sweeper === undefined) {
+      this.#sweeper = new Walker()
+      this.#sweptExpiryFrom = Number.POSITIVE_INFINITY
+      this.#expiryFrom = Number.POSITIVE_INFINITY
+    }
+    const walker = this.#sweeper
+    let left = sweepBatch
+    for (const [priority, list] of this.#lists.entries()) {
+      if (list === undefined) continue
+      for (let delivery = walker.step(priority, list); delivery !== undefined; delivery = walker.step(priority, list)) {
+        const { expiresAt } = delivery.message
+        if (isExpired(delivery, now)) this.#expire(delivery)
+        else if (expiresAt > 0) this.#sweptExpiryFrom = Math.min(this.#sweptExpiryFrom, expiresAt)
+        left -= 1
+        if (left === 0) return
+      }
+    }
+    this.#sweeper = undefined
+    this.#sweptAt = now
+    this.#expiryFrom = Math.min(this.#expiryFrom, this.#sweptExpiryFrom)
+  }
+
+  #makeRoom(): void {
+    const { messagesMax, bytesMax } = this.policy
+    while (this.count >= messagesMax || this.#bytes >= bytesMax) {
+      const oldest = this.#oldest()
+      if (oldest === undefined) return
+      this.#takeOut(oldest)
+      this.counters.dropped += 1
+      this.#forget(oldest)
+    }
+  }
+
+  #oldest(): QueuedDelivery | undefined {
+    this.#mergeReturned()
+    for (const list of this.#lists) if (list?.head !== undefined) return list.head
+    return undefined
+  }
+
+  #account(delivery: QueuedDelivery): void {
+    this.#bytes += delivery.message.size
+    this.#context.memory.hold(delivery.message)
+  }
+
+  #unaccount(delivery: QueuedDelivery): void {
+    this.#bytes -= delivery.message.size
+    this.#context.memory.release(delivery.message)
+  }
+
+  /** One message less: senders at the gate may go on. */
+  #settled(): void {
+    if (!this.gate.isShut) return
+    const { messagesMax, bytesMax } = this.policy
+    if (this.count <= messagesMax * lowWater && this.#bytes <= bytesMax * lowWater) this.gate.open()
+  }
+
+  #group(): void {
+    if (this.#groups !== undefined) return
+    this.#groups = new Groups()
+    this.#becomeSelective()
+  }
+
+  #becomeSelective(): void {
+    if (this.#isSelective) return
+    this.#isSelective = true
+    for (const feed of this.#feeds) feed.walker ??= new Walker()
+  }
+
+  #restartWalkers(): void {
+    for (const feed of this.#feeds) feed.walker?.reset()
+    this.#context.turn.markDispatch(this)
+  }
+
+  get #hasWalkers(): boolean {
+    return this.#isSelective || this.#browsers.length > 0 || this.#sweeper !== undefined
+  }
+
+  *#walkers(): Generator<Walker> {
+    if (this.#sweeper !== undefined) yield this.#sweeper
+    for (const feed of this.#feeds) if (feed.walker !== undefined) yield feed.walker
+    for (const browser of this.#browsers) yield browser.walker
+  }
+
+  #chooseExclusive(): void {
+    let chosen: Feed | undefined
+    for (const feed of this.#feeds) {
+      if (feed.isExclusive && (chosen === undefined || feed.priority > chosen.priority)) chosen = feed
+    }
+    this.#exclusive = chosen
+    if (this.#readyCount > 0) this.#context.turn.markDispatch(this)
+  }
+
+  #list(priority: number): DeliveryList {
+    const found = this.#lists[priority]
+    if (found !== undefined) return found
+    const list = new DeliveryList()
+    this.#lists[priority] = list
+    return list
+  }
+
+  #nextSequence(): number {
+    this.#lastSequence += 1
+    return this.#lastSequence
+  }
+
+  #arm(now: number): void {
+    const delayed = this.#delayed.peek()?.notBefore ?? Number.POSITIVE_INFINITY
+    const sweep = this.#sweeper === undefined ? Math.max(this.#expiryFrom, this.#sweptAt + sweepMs) : now
+    const at = Math.min(delayed, sweep)
+    if (at !== Number.POSITIVE_INFINITY) this.#deadline.set(Math.max(at, now))
+  }
+
+  /** Messages in a queue of the dead stay there whatever consumers say of them. */
+  #isGrave(): boolean {
+    const first = this.address.levels[0]
+    return this.address.kind === 'queue' && (first === 'DLQ' || first === 'ExpiryQueue')
+  }
+}
+
+function isExpired(delivery: QueuedDelivery, now: number): boolean {
+  const { expiresAt } = delivery.message
+  return expiresAt > 0 && expiresAt <= now
+}
+
+/** The first delivery of the list that comes after this one; looked for from the nearer end. */
+function placeOf(delivery: QueuedDelivery, list: DeliveryList): QueuedDelivery | undefined {
+  const { head, tail } = list
+  if (head === undefined || tail === undefined || tail.order < delivery.order) return undefined
+  if (delivery.order - head.order <= tail.order - delivery.order) {
+    let place: QueuedDelivery | undefined = head
+    while (place !== undefined && place.order < delivery.order) place = place.next
+    return place
+  }
+  let place: QueuedDelivery = tail
+  while (place.previous !== undefined && place.previous.order > delivery.order) place = place.previous
+  return place
+}

@@ -1,0 +1,94 @@
+import type { Address } from '../address.ts'
+import type { Message } from '../message.ts'
+import type { OwnerId, StoredEntry } from '../store/store.ts'
+import type { Context } from './context.ts'
+import { TopicTrie } from './topic-trie.ts'
+
+interface Kept {
+  readonly message: Message
+  readonly sequence: number
+  readonly isStored: boolean
+}
+
+/** The last retained message of each topic, for every protocol. */
+export class Retained {
+  readonly #context: Context
+  readonly #kept: Map<string, Kept>
+  readonly #names: TopicTrie<string>
+  #ownerId: OwnerId | undefined
+  #lastSequence: number
+
+  constructor(context: Context) {
+    this.#context = context
+    this.#kept = new Map()
+    this.#names = new TopicTrie()
+    this.#ownerId = undefined
+    this.#lastSequence = 0
+  }
+
+  get count(): number {
+    return this.#kept.size
+  }
+
+  /** Keeps the message instead of the one before; an empty body only clears that. True if the store is involved. */
+  keep(message: Message): boolean {
+    const { name } = message.address
+    const before = this.#kept.get(name)
+    if (message.bodySize === 0) {
+      if (before !== undefined) this.#drop(name, before)
+      return before?.isStored ?? false
+    }
+    if (before === undefined && this.#kept.size >= this.#context.limits.retainedMessagesMax) return false
+    if (before === undefined) this.#names.add(message.address.levels, name)
+    else this.#forget(before)
+    this.#lastSequence += 1
+    const kept = { message, sequence: this.#lastSequence, isStored: message.durable }
+    this.#kept.set(name, kept)
+    this.#context.memory.hold(message)
+    if (kept.isStored) this.#context.batch().put(this.#owner(), kept.sequence, message, 0)
+    return kept.isStored || (before?.isStored ?? false)
+  }
+
+  /** The retained messages that a filter covers and that have not expired. */
+  matching(filter: Address): Message[] {
+    const now = this.#context.clock.now()
+    const names = filter.isPattern ? this.#names.coveredBy(filter.levels) : [filter.name]
+    const found: Message[] = []
+    for (const name of names) {
+      const kept = this.#kept.get(name)
+      if (kept === undefined) continue
+      const { expiresAt } = kept.message
+      if (expiresAt > 0 && expiresAt <= now) this.#drop(name, kept)
+      else found.push(kept.message)
+    }
+    return found
+  }
+
+  restore(owner: OwnerId, lastSequence: number): void {
+    this.#ownerId = owner
+    this.#lastSequence = lastSequence
+  }
+
+  restoreEntry(entry: StoredEntry): void {
+    const { message, sequence } = entry
+    this.#kept.set(message.address.name, { message, sequence, isStored: true })
+    this.#names.add(message.address.levels, message.address.name)
+    this.#context.memory.hold(message)
+  }
+
+  #drop(name: string, kept: Kept): void {
+    this.#kept.delete(name)
+    this.#names.remove(kept.message.address.levels, name)
+    this.#forget(kept)
+  }
+
+  #forget(kept: Kept): void {
+    this.#context.memory.release(kept.message)
+    if (kept.isStored) this.#context.batch().ack(this.#owner(), kept.sequence)
+  }
+
+  #owner(): OwnerId {
+    this.#ownerId ??= this.#context.batch().define({ kind: 'retained', name: '', settings: {} })
+    return this.#ownerId
+  }
+}

@@ -1,0 +1,307 @@
+import type { Address, AddressKind } from '../address.ts'
+import { BrokerError } from '../errors.ts'
+import type { Message } from '../message.ts'
+import { MessageSource } from '../message.ts'
+import type { SendNumber, Session, SessionEvents, SubscribeRequest } from '../session.ts'
+import type { Access, Action, Identity } from './access.ts'
+import type { Commits, Confirmable } from './commits.ts'
+import type { Context } from './context.ts'
+import type { Sender } from './flow.ts'
+import type { Destination, Router } from './router.ts'
+import type { BrokerSubscription } from './subscription.ts'
+import type { Subscriptions } from './subscriptions.ts'
+import { BrokerTransaction, type HeldSettlement } from './transaction.ts'
+
+/** What a session needs of its broker. */
+export interface SessionHost extends Context {
+  readonly router: Router
+  readonly subscriptions: Subscriptions
+  readonly commits: Commits
+  readonly access: Access
+  readonly isClosing: boolean
+  /** The session has settled the last of its deliveries. */
+  drained(): void
+  ended(session: BrokerSession): void
+}
+
+/** One client's dealings with the broker. */
+export class BrokerSession implements Session, Sender, Confirmable {
+  readonly id: string
+  readonly identity: Identity
+  readonly source: MessageSource
+  isTouched: boolean
+  needsCommit: boolean
+  isSuspended: boolean
+  isClosed: boolean
+  readonly #host: SessionHost
+  readonly #events: SessionEvents
+  readonly #subscriptions: Set<BrokerSubscription>
+  readonly #transactions: Set<BrokerTransaction>
+  readonly #temporaries: Address[]
+  #lastAddress: Address | undefined
+  #lastDestination: Destination | undefined
+  #sent: SendNumber
+  /** What may be confirmed, and what has been. */
+  #safe: SendNumber
+  #confirmed: SendNumber
+  /** Commits awaited, each with the last number that it makes safe. */
+  #marks: { upTo: SendNumber; readonly commit: number }[]
+  #gatesShut: number
+  #temporaryCount: number
+
+  constructor(host: SessionHost, id: string, identity: Identity, events: SessionEvents) {
+    this.id = id
+    this.identity = identity
+    this.source = new MessageSource(`ID:${id}-`, identity.clientId, identity.principal)
+    this.isTouched = false
+    this.needsCommit = false
+    this.isSuspended = false
+    this.isClosed = false
+    this.#host = host
+    this.#events = events
+    this.#subscriptions = new Set()
+    this.#transactions = new Set()
+    this.#temporaries = []
+    this.#lastAddress = undefined
+    this.#lastDestination = undefined
+    this.#sent = 0
+    this.#safe = 0
+    this.#confirmed = 0
+    this.#marks = []
+    this.#gatesShut = 0
+    this.#temporaryCount = 0
+  }
+
+  get clientId(): string | undefined {
+    return this.identity.clientId
+  }
+
+  get isBlocked(): boolean {
+    return this.#gatesShut > 0
+  }
+
+  get unsettledCount(): number {
+    let count = 0
+    for (const subscription of this.#subscriptions) count += subscription.unsettledCount
+    return count
+  }
+
+  send(message: Message, transaction?: BrokerTransaction): SendNumber {
+    this.#sent += 1
+    const number = this.#sent
+    const refusal = transaction === undefined ? this.#publish(message) : this.#postpone(message, transaction)
+    if (refusal !== undefined) this.#events.refused(number, refusal)
+    this.#host.commits.touch(this)
+    return number
+  }
+
+  sync(): SendNumber {
+    this.#sent += 1
+    this.needsCommit = true
+    this.#host.commits.touch(this)
+    return this.#sent
+  }
+
+  subscribe(request: SubscribeRequest): BrokerSubscription | BrokerError {
+    const { limits } = this.#host
+    if (this.isClosed || this.#host.isClosing) return shuttingDown()
+    if (this.#subscriptions.size >= limits.subscriptionsPerSessionMax) {
+      return new BrokerError('limit-exceeded', `more than ${limits.subscriptionsPerSessionMax} subscriptions`)
+    }
+    const action: Action = request.browse === true ? 'browse' : 'receive'
+    const denied = this.#host.access.authorise(this.identity, action, request.address)
+    if (denied !== undefined) return denied
+    const subscription = this.#host.subscriptions.subscribe(this, request)
+    if (!(subscription instanceof BrokerError)) this.#subscriptions.add(subscription)
+    return subscription
+  }
+
+  deleteSubscription(name: string): BrokerError | undefined {
+    return this.#host.subscriptions.remove(this.clientId, name)
+  }
+
+  begin(): BrokerTransaction | BrokerError {
+    const { transactionsPerSessionMax } = this.#host.limits
+    if (this.#transactions.size >= transactionsPerSessionMax) {
+      return new BrokerError('limit-exceeded', `more than ${transactionsPerSessionMax} open transactions`)
+    }
+    const transaction = new BrokerTransaction(this)
+    this.#transactions.add(transaction)
+    return transaction
+  }
+
+  createTemporary(kind: AddressKind): Address | BrokerError {
+    const { temporaryDestinationsPerSessionMax } = this.#host.limits
+    if (this.#temporaries.length >= temporaryDestinationsPerSessionMax) {
+      return new BrokerError('limit-exceeded', `more than ${temporaryDestinationsPerSessionMax} temporary destinations`)
+    }
+    this.#temporaryCount += 1
+    const address = this.#host.router.createTemporary(this, kind, `${this.id}-${this.#temporaryCount}`)
+    this.#temporaries.push(address)
+    return address
+  }
+
+  suspend(): void {
+    this.isSuspended = true
+  }
+
+  resume(): void {
+    if (!this.isSuspended) return
+    this.isSuspended = false
+    for (const subscription of this.#subscriptions) subscription.offer()
+  }
+
+  close(how: 'clean' | 'lost' = 'clean'): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    for (const transaction of [...this.#transactions]) transaction.abort()
+    for (const subscription of [...this.#subscriptions]) subscription.finish(how)
+    for (const address of this.#temporaries) this.#host.router.deleteDestination(address)
+    this.#host.memory.gate.forget(this)
+    this.#host.ended(this)
+  }
+
+  /** The broker ends the session and tells its adapter why. */
+  end(error: BrokerError): void {
+    if (this.isClosed) return
+    this.close('clean')
+    this.#events.closed(error)
+  }
+
+  /** Applies a transaction: all of it, or, if one of the sends is refused, none. */
+  apply(sends: readonly Message[], settlements: readonly HeldSettlement[]): SendNumber {
+    const refusal = this.#firstRefusal(sends)
+    if (refusal !== undefined) {
+      for (const { delivery } of settlements) delivery.subscription?.undo(delivery)
+      const number = this.sync()
+      this.#events.refused(number, refusal)
+      return number
+    }
+    for (const message of sends) this.#publish(message)
+    for (const { delivery, outcome } of settlements) delivery.subscription?.apply(delivery, outcome)
+    return this.sync()
+  }
+
+  /** A transaction has ended. */
+  ended(transaction: BrokerTransaction): void {
+    this.#transactions.delete(transaction)
+  }
+
+  /** A subscription has ended. */
+  forget(subscription: BrokerSubscription): void {
+    this.#subscriptions.delete(subscription)
+  }
+
+  /** A subscription has nothing unsettled any more. */
+  drained(): void {
+    if (this.#host.isClosing) this.#host.drained()
+  }
+
+  hold(): void {
+    this.#gatesShut += 1
+    if (this.#gatesShut === 1 && !this.isClosed) this.#events.blocked()
+  }
+
+  free(): void {
+    this.#gatesShut -= 1
+    if (this.#gatesShut > 0 || this.isClosed) return
+    this.#events.unblocked()
+    this.#confirm()
+  }
+
+  settleNow(): void {
+    this.needsCommit = false
+    const last = this.#marks.at(-1)
+    if (last !== undefined) last.upTo = this.#sent
+    else {
+      this.#safe = this.#sent
+      this.#confirm()
+    }
+  }
+
+  await(commit: number): void {
+    this.needsCommit = false
+    this.#marks.push({ upTo: this.#sent, commit })
+  }
+
+  committed(commit: number): void {
+    for (let mark = this.#marks[0]; mark !== undefined && mark.commit <= commit; mark = this.#marks[0]) {
+      this.#marks.shift()
+      this.#safe = mark.upTo
+    }
+    this.#confirm()
+  }
+
+  #confirm(): void {
+    if (this.#safe === this.#confirmed || this.#gatesShut > 0 || this.isClosed) return
+    this.#confirmed = this.#safe
+    this.#events.confirmed(this.#confirmed)
+  }
+
+  #publish(message: Message): BrokerError | undefined {
+    const destination = this.#destination(message.address)
+    if (destination instanceof BrokerError) return destination
+    const verdict = this.#admit(destination, message)
+    if (verdict instanceof BrokerError) return verdict
+    if (destination.put(message)) this.needsCommit = true
+    if (verdict === 'hold') {
+      destination.hold(this)
+      const { memory } = this.#host
+      if (memory.bytes > memory.bytesMax) memory.gate.hold(this)
+    }
+    return undefined
+  }
+
+  #admit(destination: Destination, message: Message): 'take' | 'hold' | BrokerError {
+    const { memory, limits } = this.#host
+    if (message.content.length > limits.messageBytesMax) {
+      return new BrokerError(
+        'message-too-large',
+        `a message of ${message.content.length} bytes is over the limit of ${limits.messageBytesMax}`,
+      )
+    }
+    const verdict = destination.admit()
+    if (memory.bytes + message.size <= memory.bytesMax) return verdict
+    if (verdict instanceof BrokerError || memory.bytes < memory.bytesMax * limits.hardLimitFactor) {
+      return verdict === 'take' ? 'hold' : verdict
+    }
+    return new BrokerError('resource-exhausted', `the broker's memory for messages is full: ${memory.bytes} bytes`)
+  }
+
+  /** Where an address leads, if this session may send there; the last answer is remembered. */
+  #destination(address: Address): Destination | BrokerError {
+    const last = this.#lastDestination
+    if (address === this.#lastAddress && last !== undefined && !last.isDeleted) return last
+    if (this.isClosed || this.#host.isClosing) return shuttingDown()
+    const denied = this.#host.access.authorise(this.identity, 'send', address)
+    if (denied !== undefined) return denied
+    const destination = this.#host.router.destination(address)
+    if (destination instanceof BrokerError) return destination
+    this.#lastAddress = address
+    this.#lastDestination = destination
+    return destination
+  }
+
+  #postpone(message: Message, transaction: BrokerTransaction): BrokerError | undefined {
+    const { transactionOperationsMax } = this.#host.limits
+    if (transaction.operationCount >= transactionOperationsMax) {
+      return new BrokerError('limit-exceeded', `more than ${transactionOperationsMax} operations in one transaction`)
+    }
+    transaction.send(message)
+    return undefined
+  }
+
+  #firstRefusal(sends: readonly Message[]): BrokerError | undefined {
+    for (const message of sends) {
+      const destination = this.#destination(message.address)
+      if (destination instanceof BrokerError) return destination
+      const verdict = this.#admit(destination, message)
+      if (verdict instanceof BrokerError) return verdict
+    }
+    return undefined
+  }
+}
+
+function shuttingDown(): BrokerError {
+  return new BrokerError('shutting-down', 'the broker is shutting down')
+}

@@ -1,0 +1,156 @@
+import type { BrokerError } from '../errors.ts'
+import { type Consumer, failed, type Outcome, released, type Subscription } from '../session.ts'
+import type { QueuedDelivery } from './delivery.ts'
+import { DeliveryList } from './delivery-list.ts'
+import type { Queue } from './queue.ts'
+import type { Feed } from './rotation.ts'
+import type { BrokerSession } from './session.ts'
+import type { BrokerTransaction } from './transaction.ts'
+
+/** One consumer with its credit and the deliveries it has not settled, in the order in which it got them. */
+export class BrokerSubscription implements Subscription {
+  readonly session: BrokerSession
+  readonly presettled: boolean
+  readonly #consumer: Consumer
+  readonly #unsettled: DeliveryList
+  readonly #places: { readonly queue: Queue; readonly feed: Feed }[]
+  /** Undoes what the subscription holds at the router; called once, after the unsettled deliveries have gone back. */
+  onEnd: (() => void) | undefined
+  isEnded: boolean
+  #credit: number
+
+  constructor(session: BrokerSession, consumer: Consumer, presettled: boolean) {
+    this.session = session
+    this.presettled = presettled
+    this.#consumer = consumer
+    this.#unsettled = new DeliveryList()
+    this.#places = []
+    this.onEnd = undefined
+    this.isEnded = false
+    this.#credit = 0
+  }
+
+  get credit(): number {
+    return this.#credit
+  }
+
+  get unsettledCount(): number {
+    return this.#unsettled.count
+  }
+
+  /** True if a queue may hand it a message now. */
+  get isReady(): boolean {
+    return this.#credit > 0 && !this.session.isSuspended && !this.isEnded
+  }
+
+  /** Takes its place at a queue. */
+  join(queue: Queue, feed: Feed): void {
+    this.#places.push({ queue, feed })
+  }
+
+  /** Gives up its place at one queue, which is being deleted or no longer covered. Says how many places are left. */
+  leave(queue: Queue): number {
+    const index = this.#places.findIndex((place) => place.queue === queue)
+    if (index >= 0) this.#places.splice(index, 1)
+    return this.#places.length
+  }
+
+  addCredit(messages: number): void {
+    if (this.isEnded || messages <= 0) return
+    const wasReady = this.isReady
+    this.#credit += messages
+    if (!wasReady) this.offer()
+  }
+
+  /** Lines up again at its queues, if it can take messages. */
+  offer(): void {
+    if (this.isReady) for (const { queue, feed } of this.#places) queue.offer(feed)
+  }
+
+  /** Hands one delivery to the consumer. Called by a queue whose rotation chose it. */
+  take(delivery: QueuedDelivery): void {
+    this.#credit -= 1
+    if (!this.presettled) {
+      delivery.subscription = this
+      this.#unsettled.push(delivery)
+    }
+    this.#consumer.deliver(delivery)
+  }
+
+  /** Shows a browser a message that stays where it is. */
+  show(delivery: QueuedDelivery): void {
+    this.#credit -= 1
+    this.#consumer.deliver(delivery)
+  }
+
+  settle(delivery: QueuedDelivery, outcome: Outcome, transaction?: BrokerTransaction): void {
+    if (delivery.subscription !== this || delivery.transaction !== undefined) return
+    if (transaction !== undefined) transaction.settle(delivery, outcome)
+    else this.apply(delivery, outcome)
+  }
+
+  settleThrough(delivery: QueuedDelivery, outcome: Outcome, transaction?: BrokerTransaction): number {
+    if (delivery.subscription !== this) return 0
+    let count = 0
+    let next = this.#unsettled.head
+    while (next !== undefined) {
+      const after: QueuedDelivery | undefined = next.next
+      const isLast = next === delivery
+      if (next.transaction === undefined) count += 1
+      this.settle(next, outcome, transaction)
+      if (isLast) break
+      next = after
+    }
+    return count
+  }
+
+  /** Settles for good: at once, or when the transaction commits. */
+  apply(delivery: QueuedDelivery, outcome: Outcome): void {
+    this.#unsettled.remove(delivery)
+    delivery.transaction = undefined
+    delivery.queue.settle(delivery, outcome)
+    if (this.#unsettled.count === 0) this.session.drained()
+  }
+
+  close(): void {
+    this.finish('clean')
+  }
+
+  /** The broker ends it and says why; a browser that has seen everything ends without an error. */
+  end(error?: BrokerError): void {
+    if (this.isEnded) return
+    this.finish('clean')
+    this.#consumer.ended(error)
+  }
+
+  /** The transaction that settled the delivery was undone: the consumer has it again, or its queue if that has gone. */
+  undo(delivery: QueuedDelivery): void {
+    delivery.transaction = undefined
+    if (this.isEnded) this.apply(delivery, released)
+  }
+
+  /** Gives back what is unsettled, counting it as failed if the connection was `lost`, and leaves its queues. */
+  finish(how: 'clean' | 'lost'): void {
+    if (this.isEnded) return
+    this.isEnded = true
+    const outcome = how === 'lost' ? failed : released
+    this.#giveBack(outcome)
+    const places = this.#places.splice(0)
+    for (const { queue, feed } of places) {
+      queue.detach(feed)
+      queue.detachBrowser(feed)
+    }
+    this.session.forget(this)
+    this.onEnd?.()
+  }
+
+  /** What an open transaction has settled stays until that ends. */
+  #giveBack(outcome: Outcome): void {
+    let next = this.#unsettled.head
+    while (next !== undefined) {
+      const after: QueuedDelivery | undefined = next.next
+      if (next.transaction === undefined) this.apply(next, outcome)
+      next = after
+    }
+  }
+}

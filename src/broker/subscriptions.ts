@@ -1,0 +1,291 @@
+import { Address, covers } from '../address.ts'
+import { BrokerError } from '../errors.ts'
+import { MessageSource } from '../message.ts'
+import type { SubscribeRequest } from '../session.ts'
+import type { OwnerRecord, OwnerSpec } from '../store/store.ts'
+import type { Context } from './context.ts'
+import type { Policies, Policy } from './policy.ts'
+import { Queue } from './queue.ts'
+import type { Retained } from './retained.ts'
+import { Feed } from './rotation.ts'
+import type { QueuePattern, Router } from './router.ts'
+import { compileSelector, type Selector } from './selector/selector.ts'
+import type { BrokerSession } from './session.ts'
+import { BrokerSubscription } from './subscription.ts'
+import { type Binding, isFor } from './topic.ts'
+
+/** A durable or shared subscription: it has a name, and its queue outlives any one consumer. */
+interface NamedSubscription {
+  readonly key: string
+  readonly isDurable: boolean
+  readonly isShared: boolean
+  readonly selectorText: string
+  readonly binding: Binding
+  consumerCount: number
+}
+
+/** Everything that consumers hold: makes subscriptions, and keeps the named ones between connections. */
+export class Subscriptions {
+  readonly #context: Context
+  readonly #router: Router
+  readonly #policies: Policies
+  readonly #retained: Retained
+  readonly #named: Map<string, NamedSubscription>
+
+  constructor(context: Context, router: Router, policies: Policies, retained: Retained) {
+    this.#context = context
+    this.#router = router
+    this.#policies = policies
+    this.#retained = retained
+    this.#named = new Map()
+  }
+
+  subscribe(session: BrokerSession, request: SubscribeRequest): BrokerSubscription | BrokerError {
+    const selector = this.#selectorOf(request.selector)
+    if (selector instanceof BrokerError) return selector
+    if (!this.#router.mayConsume(session, request.address)) {
+      return new BrokerError('not-authorised', `${request.address} belongs to another connection, or has ended`)
+    }
+    if (request.address.kind === 'queue') return this.#consume(session, request, selector)
+    if (request.name !== undefined) return this.#joinNamed(session, request, request.name, selector)
+    return this.#listen(session, request, selector)
+  }
+
+  /** The queue of a durable or shared subscription, by the name that dead letters carry. */
+  queueOf(key: string): Queue | undefined {
+    return this.#named.get(key)?.binding.queue
+  }
+
+  /** Removes a named subscription with all it has collected. */
+  remove(clientId: string | undefined, name: string): BrokerError | undefined {
+    const named = this.#named.get(keyOf(clientId, name, false)) ?? this.#named.get(keyOf(clientId, name, true))
+    if (named === undefined) return new BrokerError('not-found', `there is no durable subscription "${name}"`)
+    if (named.consumerCount > 0) return new BrokerError('in-use', `the durable subscription "${name}" is in use`)
+    this.#drop(named)
+    return undefined
+  }
+
+  /** Makes a durable subscription that the store has kept; its queue is filled by the caller. */
+  restore(record: OwnerRecord): Queue | undefined {
+    const { settings, name: key } = record.spec
+    const address = Address.of('topic', String(settings.filter))
+    const selector = this.#selectorOf(String(settings.selector))
+    if (address instanceof BrokerError || selector instanceof BrokerError) return undefined
+    const clientId = settings.clientId
+    const named = this.#makeNamed({
+      key,
+      filter: address,
+      selector,
+      selectorText: String(settings.selector),
+      isDurable: true,
+      isShared: settings.shared === true,
+      noLocal: settings.noLocal === true ? new MessageSource('', String(clientId), '') : undefined,
+      clientId: typeof clientId === 'string' ? clientId : undefined,
+    })
+    return named.binding.queue
+  }
+
+  #consume(
+    session: BrokerSession,
+    request: SubscribeRequest,
+    selector: Selector | undefined,
+  ): BrokerSubscription | BrokerError {
+    const { address, priority, exclusive, browse = false } = request
+    const subscription = new BrokerSubscription(session, request.consumer, request.presettled || browse)
+    const attach = (queue: Queue): void => {
+      const feed = new Feed(subscription, { selector, priority, exclusive, browse })
+      subscription.join(queue, feed)
+      if (browse) queue.attachBrowser(feed)
+      else queue.attach(feed)
+    }
+    if (!address.isPattern) {
+      const destination = this.#router.destination(address)
+      if (destination instanceof BrokerError) return destination
+      if (destination instanceof Queue) attach(destination)
+      return subscription
+    }
+    if (browse) return new BrokerError('invalid-destination', `${address} is a pattern; only one queue can be browsed`)
+    for (const queue of this.#router.queues) if (covers(address.levels, queue.address.levels)) attach(queue)
+    const pattern: QueuePattern = { levels: address.levels, attach }
+    this.#router.patterns.add(pattern)
+    subscription.onEnd = () => this.#router.patterns.delete(pattern)
+    return subscription
+  }
+
+  /** An unnamed topic subscriber: a queue of its own that goes when it goes. */
+  #listen(
+    session: BrokerSession,
+    request: SubscribeRequest,
+    selector: Selector | undefined,
+  ): BrokerSubscription | BrokerError {
+    const { address } = request
+    if (!address.isPattern) {
+      const topic = this.#router.destination(address)
+      if (topic instanceof BrokerError) return topic
+    }
+    const policy = this.#policies.of(address)
+    const queue = new Queue(this.#context, {
+      address,
+      policy: subscriberPolicy(policy),
+      spec: undefined,
+      isShared: false,
+      subscription: undefined,
+    })
+    const subscription = new BrokerSubscription(session, request.consumer, request.presettled)
+    const binding: Binding = {
+      filter: address,
+      queue,
+      selector,
+      noLocal: request.noLocal === true ? session.source : undefined,
+      slow: policy.slowConsumer,
+      end: (error) => subscription.end(error),
+    }
+    if (request.retained !== 'none') this.#recall(binding)
+    this.#router.bind(binding)
+    this.#feed(subscription, queue, request)
+    subscription.onEnd = () => {
+      this.#router.unbind(binding)
+      queue.delete()
+    }
+    return subscription
+  }
+
+  #joinNamed(
+    session: BrokerSession,
+    request: SubscribeRequest,
+    name: string,
+    selector: Selector | undefined,
+  ): BrokerSubscription | BrokerError {
+    const { durable = false, shared = false } = request
+    if (!durable && !shared)
+      return new BrokerError('invalid-request', `subscription "${name}" is neither durable nor shared`)
+    if (durable && !shared && session.clientId === undefined) {
+      return new BrokerError('invalid-request', `the durable subscription "${name}" needs a client id`)
+    }
+    const key = keyOf(session.clientId, name, shared)
+    const found = this.#current(key, request)
+    if (found instanceof BrokerError) return found
+    const named =
+      found ??
+      this.#makeNamed({
+        key,
+        filter: request.address,
+        selector,
+        selectorText: request.selector ?? '',
+        isDurable: durable,
+        isShared: shared,
+        noLocal: request.noLocal === true ? session.source : undefined,
+        clientId: session.clientId,
+      })
+    const isNew = found === undefined
+    if (isNew && durable) named.binding.queue.ownerId()
+    if (isNew ? request.retained !== 'none' : request.retained === 'send') this.#recall(named.binding)
+    const subscription = new BrokerSubscription(session, request.consumer, request.presettled)
+    named.consumerCount += 1
+    this.#feed(subscription, named.binding.queue, request)
+    subscription.onEnd = () => {
+      named.consumerCount -= 1
+      if (named.consumerCount === 0 && !named.isDurable) this.#drop(named)
+    }
+    return subscription
+  }
+
+  /**
+   * The subscription of that key if it can be joined. One with another filter or selector is replaced, what it has collected
+   * is dropped, as Jakarta Messaging has it for durable subscriptions (3.1, section 8.3.3); not while others use it.
+   */
+  #current(key: string, request: SubscribeRequest): NamedSubscription | BrokerError | undefined {
+    const named = this.#named.get(key)
+    if (named === undefined) return undefined
+    const isSame = named.binding.filter.equals(request.address) && named.selectorText === (request.selector ?? '')
+    if (named.consumerCount > 0 && (!named.isShared || !isSame)) {
+      return new BrokerError('in-use', `the subscription "${request.name}" is in use by another consumer`)
+    }
+    if (isSame) return named
+    this.#drop(named)
+    return undefined
+  }
+
+  #makeNamed(init: NamedInit): NamedSubscription {
+    const spec: OwnerSpec | undefined = init.isDurable
+      ? { kind: 'subscription', name: init.key, settings: settingsOf(init) }
+      : undefined
+    const queue = new Queue(this.#context, {
+      address: init.filter,
+      policy: this.#policies.of(init.filter),
+      spec,
+      isShared: init.isShared,
+      subscription: init.key,
+    })
+    const { filter, selector, noLocal } = init
+    const binding: Binding = { filter, queue, selector, noLocal, slow: undefined, end: undefined }
+    const { key, isDurable, isShared, selectorText } = init
+    const named: NamedSubscription = { key, isDurable, isShared, selectorText, binding, consumerCount: 0 }
+    this.#named.set(key, named)
+    this.#router.bind(binding)
+    return named
+  }
+
+  #drop(named: NamedSubscription): void {
+    this.#named.delete(named.key)
+    this.#router.unbind(named.binding)
+    named.binding.queue.delete()
+  }
+
+  #feed(subscription: BrokerSubscription, queue: Queue, request: SubscribeRequest): void {
+    const feed = new Feed(subscription, { priority: request.priority })
+    subscription.join(queue, feed)
+    queue.attach(feed)
+  }
+
+  /** Puts the retained messages of the topics first. */
+  #recall(binding: Binding): void {
+    for (const message of this.#retained.matching(binding.filter)) {
+      if (isFor(binding, message)) binding.queue.putRetained(message)
+    }
+  }
+
+  #selectorOf(text: string | undefined): Selector | BrokerError | undefined {
+    if (text === undefined || text === '') return undefined
+    return compileSelector(text, this.#context.limits.selectorCharactersMax)
+  }
+}
+
+interface NamedInit {
+  readonly key: string
+  readonly filter: Address
+  readonly selector: Selector | undefined
+  readonly selectorText: string
+  readonly isDurable: boolean
+  readonly isShared: boolean
+  readonly noLocal: MessageSource | undefined
+  readonly clientId: string | undefined
+}
+
+function settingsOf(init: NamedInit): OwnerSpec['settings'] {
+  const settings: Record<string, string | boolean> = {
+    filter: init.filter.name,
+    selector: init.selectorText,
+    shared: init.isShared,
+    noLocal: init.noLocal !== undefined,
+  }
+  if (init.clientId !== undefined) settings.clientId = init.clientId
+  return settings
+}
+
+/** Lengths are written out, so that no two pairs of client id and name share a key. */
+function keyOf(clientId: string | undefined, name: string, isShared: boolean): string {
+  const owner = clientId === undefined ? '-' : `${clientId.length}:${clientId}`
+  return `${isShared ? 'shared' : 'own'}/${owner}/${name}`
+}
+
+/** What a topic's policy means for the queue of one non-durable subscriber. */
+function subscriberPolicy(policy: Policy): Policy {
+  return {
+    ...policy,
+    messagesMax: policy.subscriberMessagesMax,
+    bytesMax: policy.subscriberBytesMax,
+    overflow: policy.slowConsumer === 'drop-oldest' ? 'drop-oldest' : 'block',
+    persistent: 'never',
+  }
+}

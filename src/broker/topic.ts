@@ -1,0 +1,116 @@
+import type { Address } from '../address.ts'
+import type { BrokerError } from '../errors.ts'
+import type { Message, MessageSource } from '../message.ts'
+import type { Sender } from './flow.ts'
+import type { Policy, SlowConsumer } from './policy.ts'
+import type { Queue } from './queue.ts'
+import type { Retained } from './retained.ts'
+import type { Selector } from './selector/selector.ts'
+import type { TopicTrie } from './topic-trie.ts'
+
+/** One subscription's claim on the topics that its filter covers: where their messages go. */
+export interface Binding {
+  readonly filter: Address
+  readonly queue: Queue
+  readonly selector: Selector | undefined
+  /** Whose messages are left out. */
+  readonly noLocal: MessageSource | undefined
+  /** What happens when a non-durable subscriber has too much waiting; undefined: the queue's own policy decides. */
+  readonly slow: SlowConsumer | undefined
+  /** Ends the subscription of a consumer that is too slow. */
+  readonly end: ((error: BrokerError) => void) | undefined
+}
+
+/** All claims on topics, and a count of their changes, by which topics know that what they remember is stale. */
+export interface Bindings {
+  readonly trie: TopicTrie<Binding>
+  readonly version: number
+  tooSlow(binding: Binding): BrokerError
+}
+
+/** A named topic: hands each message to every subscription that covers it. */
+export class Topic {
+  readonly address: Address
+  readonly policy: Policy
+  isDeleted: boolean
+  /** Messages published since it was made. */
+  publishedCount: number
+  readonly #bindings: Bindings
+  readonly #retained: Retained
+  #matching: readonly Binding[]
+  #version: number
+
+  constructor(address: Address, policy: Policy, bindings: Bindings, retained: Retained) {
+    this.address = address
+    this.policy = policy
+    this.isDeleted = false
+    this.publishedCount = 0
+    this.#bindings = bindings
+    this.#retained = retained
+    this.#matching = []
+    this.#version = -1
+  }
+
+  /** The subscriptions that cover it now. */
+  get bindings(): readonly Binding[] {
+    if (this.#version !== this.#bindings.version) {
+      this.#matching = this.#bindings.trie.covering(this.address.levels)
+      this.#version = this.#bindings.version
+    }
+    return this.#matching
+  }
+
+  get isIdle(): boolean {
+    return this.bindings.length === 0
+  }
+
+  /** The strictest answer of the durable subscriptions; a non-durable one never holds up a publisher. */
+  admit(): 'take' | 'hold' | BrokerError {
+    let verdict: 'take' | 'hold' = 'take'
+    for (const binding of this.bindings) {
+      if (binding.slow !== undefined) continue
+      const answer = binding.queue.admit()
+      if (answer === 'hold') verdict = 'hold'
+      else if (answer !== 'take') return answer
+    }
+    return verdict
+  }
+
+  hold(sender: Sender): void {
+    for (const binding of this.bindings) {
+      if (binding.slow === undefined && binding.queue.admit() === 'hold') binding.queue.hold(sender)
+    }
+  }
+
+  /** Gives the message to every subscription it is for. True if the store will hold it. */
+  put(message: Message): boolean {
+    this.publishedCount += 1
+    let isStored = message.retain && this.#retained.keep(message)
+    for (const binding of this.bindings) {
+      if (!isFor(binding, message)) continue
+      if (binding.slow !== undefined && this.#isDropped(binding)) continue
+      if (binding.queue.put(message)) isStored = true
+    }
+    return isStored
+  }
+
+  #isDropped(binding: Binding): boolean {
+    const { queue, slow } = binding
+    if (queue.readyCount < queue.policy.messagesMax && queue.bytes < queue.policy.bytesMax) return false
+    if (slow === 'drop-oldest') return false
+    queue.counters.dropped += 1
+    if (slow === 'disconnect') binding.end?.(this.#bindings.tooSlow(binding))
+    return true
+  }
+}
+
+/** True if the message passes the subscription's selector and was not sent by its own client. */
+export function isFor(binding: Binding, message: Message): boolean {
+  const { noLocal, selector } = binding
+  if (noLocal !== undefined && isOwn(noLocal, message.source)) return false
+  return selector === undefined || selector.matches(message)
+}
+
+function isOwn(mine: MessageSource, source: MessageSource): boolean {
+  return mine === source || (mine.clientId !== undefined && mine.clientId === source.clientId)
+}

@@ -1,0 +1,34 @@
+/** The door of the core: all that a protocol adapter may import. */
+export { Address, type AddressKind, temporaryPrefix } from './address.ts'
+export type { Access, Action, Identity, Login } from './broker/access.ts'
+export type { Broker } from './broker/broker.ts'
+export { deathAnnotations } from './broker/dead-letter.ts'
+export type { Deadline, Due } from './broker/deadlines.ts'
+export { BrokerError, type ErrorCode } from './errors.ts'
+export {
+  type Annotations,
+  type Body,
+  type ContentFormat,
+  Message,
+  type MessageInit,
+  type MessageSource,
+  type MessageView,
+} from './message.ts'
+export type { Protocol } from './protocol.ts'
+export {
+  accepted,
+  type Consumer,
+  type Delivery,
+  failed,
+  type Outcome,
+  released,
+  type SendNumber,
+  type Session,
+  type SessionEvents,
+  type SubscribeRequest,
+  type Subscription,
+  type Transaction,
+} from './session.ts'
+export type { Output } from './transport/output.ts'
+export type { Wire, WireEvents } from './transport/wire.ts'
+export { isTyped, scalar, type TypedValue, type Value } from './value.ts'

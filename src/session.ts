@@ -1,0 +1,124 @@
+import type { Address } from './address.ts'
+import type { BrokerError } from './errors.ts'
+import type { Message } from './message.ts'
+
+/** Numbers the sends of one session from 1; a confirm names the last of those it covers. */
+export type SendNumber = number
+
+/** What became of a delivery. The words are AMQP 1.0's (part 3, section 3.4); every protocol maps its own onto them. */
+export type Outcome =
+  | { readonly kind: 'accepted' }
+  /** Never deliverable: dead-lettered with the reason. */
+  | { readonly kind: 'rejected'; readonly reason: string }
+  /** Back in its place, the delivery count unchanged. */
+  | { readonly kind: 'released' }
+  /** Back in its place with one more failed delivery, after `delayMs` or else the destination's redelivery delay. */
+  | { readonly kind: 'modified'; readonly delayMs?: number }
+
+export const accepted: Outcome = { kind: 'accepted' }
+export const released: Outcome = { kind: 'released' }
+export const failed: Outcome = { kind: 'modified' }
+
+/** One message on its way to one subscription. Per-delivery facts live here, never in the message. */
+export interface Delivery {
+  readonly message: Message
+  /** Place in its queue: grows, never reused. */
+  readonly sequence: number
+  /** Failed earlier deliveries. */
+  readonly deliveryCount: number
+  /** True if some consumer may have seen it before. */
+  readonly redelivered: boolean
+  /** True if it is the topic's retained message, sent because the subscription is new. */
+  readonly isRetained: boolean
+  /** For the adapter's own use while the delivery is unsettled: an ack id, a packet id. */
+  tag: number
+}
+
+/** The receiving end of a subscription, implemented by an adapter. Called within the broker's turn; must not block. */
+export interface Consumer {
+  /** One message; it costs one credit. */
+  deliver(delivery: Delivery): void
+  /** The subscription is over: a browser has seen all (no error), or the broker ended it. Nothing is delivered after. */
+  ended(error?: BrokerError): void
+}
+
+export interface SubscribeRequest {
+  /** A destination or a pattern. */
+  readonly address: Address
+  readonly consumer: Consumer
+  /** Accepted as soon as it is handed over: no settlement follows. */
+  readonly presettled: boolean
+  readonly selector?: string | undefined
+  /** Messages sent under the same client id are left out; topics only. */
+  readonly noLocal?: boolean | undefined
+  /** The only consumer to be served while it is there; queues only. */
+  readonly exclusive?: boolean | undefined
+  /** Consumers of higher priority are served first; 0 is normal. */
+  readonly priority?: number | undefined
+  /** Look, leave everything in its place, end after the last message; queues only. */
+  readonly browse?: boolean | undefined
+  /** Name of a durable or shared topic subscription. */
+  readonly name?: string | undefined
+  /** Keeps collecting while nobody is connected; needs a name and a client id (or `shared`). */
+  readonly durable?: boolean | undefined
+  /** Several consumers compete for the messages of one subscription; needs a name. */
+  readonly shared?: boolean | undefined
+  /** Whether the topic's retained message comes first: always (default), to a new subscription only, or never. */
+  readonly retained?: 'send' | 'if-new' | 'none' | undefined
+}
+
+/** One consumer's hold on a destination. */
+export interface Subscription {
+  /** Messages it may still be given. */
+  readonly credit: number
+  readonly unsettledCount: number
+  addCredit(messages: number): void
+  /** Settles one delivery; within a transaction, when that commits. Settled before: nothing happens. */
+  settle(delivery: Delivery, outcome: Outcome, transaction?: Transaction): void
+  /** Settles every unsettled delivery up to and including this one, in the order of delivery. Returns how many. */
+  settleThrough(delivery: Delivery, outcome: Outcome, transaction?: Transaction): number
+  /** Unsettled deliveries go back. A durable subscription goes on collecting. */
+  close(): void
+}
+
+/** Sends and settlements that happen together or not at all. */
+export interface Transaction {
+  /** Applies everything. The number is confirmed when it is safe, or refused with everything undone. */
+  commit(): SendNumber
+  /** Forgets the sends; the settled deliveries are unsettled again. */
+  abort(): void
+}
+
+/** What the broker tells the adapter of a session. Called within the turn, never from inside `send`, but for `refused`. */
+export interface SessionEvents {
+  /** Every number up to this one that was not refused is as safe as it asked to be. */
+  confirmed(upTo: SendNumber): void
+  /** That send had no effect. */
+  refused(send: SendNumber, error: BrokerError): void
+  /** A destination or the memory is full: read no more sends, but go on reading settlements. Confirms are withheld. */
+  blocked(): void
+  unblocked(): void
+  /** The broker ends the session; nothing follows. */
+  closed(error: BrokerError): void
+}
+
+export interface Session {
+  readonly clientId: string | undefined
+  readonly isBlocked: boolean
+  /** Hands over one message; the answer comes through {@link SessionEvents}. */
+  send(message: Message, transaction?: Transaction): SendNumber
+  /** A number confirmed once everything this session has asked before it, settlements too, is safe. */
+  sync(): SendNumber
+  /** A subscription without credit, or the reason why not. */
+  subscribe(request: SubscribeRequest): Subscription | BrokerError
+  /** Removes a durable subscription that no consumer uses. */
+  deleteSubscription(name: string): BrokerError | undefined
+  begin(): Transaction | BrokerError
+  /** A destination that lives as long as this session, and only it may consume from. */
+  createTemporary(kind: Address['kind']): Address | BrokerError
+  /** Stops deliveries of all its subscriptions, at once: the peer does not read. */
+  suspend(): void
+  resume(): void
+  /** Ends it. `lost`: the connection broke, and unsettled deliveries count as failed. */
+  close(how?: 'clean' | 'lost'): void
+}

@@ -1,0 +1,138 @@
+import type { Message } from '../message.ts'
+import type { CommitDone, MessageStore, OwnerId, OwnerRecord, OwnerSpec, StoredEntry, WriteBatch } from './store.ts'
+
+interface Held {
+  readonly message: Message
+  deliveryCount: number
+  notBefore: number
+}
+
+interface Owner {
+  readonly spec: OwnerSpec
+  readonly entries: Map<number, Held>
+  lastSequence: number
+}
+
+type Change = (owners: Map<OwnerId, Owner>) => void
+
+/**
+ * Keeps messages in this process's memory: for brokers that keep nothing, and for tests, where one store serves several brokers
+ * in turn as a disk would. What was committed is there after `close` and `open`; it does not outlive the process.
+ */
+export class MemoryStore implements MessageStore {
+  readonly #owners: Map<OwnerId, Owner>
+  #lastOwner: OwnerId
+  #commitsUnderWay: number
+  #onIdle: (() => void)[]
+
+  constructor() {
+    this.#owners = new Map()
+    this.#lastOwner = 0
+    this.#commitsUnderWay = 0
+    this.#onIdle = []
+  }
+
+  open(): Promise<readonly OwnerRecord[]> {
+    const records: OwnerRecord[] = []
+    for (const [id, { spec, entries, lastSequence }] of this.#owners) {
+      records.push({ id, spec, count: entries.size, lastSequence })
+    }
+    return Promise.resolve(records)
+  }
+
+  batch(): WriteBatch {
+    return new MemoryBatch(() => {
+      this.#lastOwner += 1
+      return this.#lastOwner
+    })
+  }
+
+  commit(batch: WriteBatch, done: CommitDone): void {
+    if (!(batch instanceof MemoryBatch)) throw new Error('a batch of another store')
+    const changes = batch.take()
+    this.#commitsUnderWay += 1
+    queueMicrotask(() => {
+      for (const change of changes) change(this.#owners)
+      this.#commitsUnderWay -= 1
+      done()
+      if (this.#commitsUnderWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
+    })
+  }
+
+  read(owner: OwnerId, after: number, count: number): Promise<readonly StoredEntry[]> {
+    const found: StoredEntry[] = []
+    for (const [sequence, held] of this.#owners.get(owner)?.entries ?? []) {
+      if (found.length === count) break
+      if (sequence > after) found.push({ sequence, ...held, redelivered: held.deliveryCount > 0 })
+    }
+    return Promise.resolve(found)
+  }
+
+  close(): Promise<void> {
+    if (this.#commitsUnderWay === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve)
+    })
+  }
+}
+
+class MemoryBatch implements WriteBatch {
+  readonly #nextOwner: () => OwnerId
+  #changes: Change[]
+
+  constructor(nextOwner: () => OwnerId) {
+    this.#nextOwner = nextOwner
+    this.#changes = []
+  }
+
+  get isEmpty(): boolean {
+    return this.#changes.length === 0
+  }
+
+  take(): readonly Change[] {
+    const changes = this.#changes
+    this.#changes = []
+    return changes
+  }
+
+  define(spec: OwnerSpec): OwnerId {
+    const id = this.#nextOwner()
+    this.#changes.push((owners) => owners.set(id, { spec, entries: new Map(), lastSequence: 0 }))
+    return id
+  }
+
+  remove(owner: OwnerId): void {
+    this.#changes.push((owners) => owners.delete(owner))
+  }
+
+  put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void {
+    this.#changes.push((owners) => insert(owners, owner, sequence, { message, deliveryCount: 0, notBefore }))
+  }
+
+  ack(owner: OwnerId, sequence: number): void {
+    this.#changes.push((owners) => owners.get(owner)?.entries.delete(sequence))
+  }
+
+  redeliver(owner: OwnerId, sequence: number, deliveryCount: number, notBefore: number): void {
+    this.#changes.push((owners) => {
+      const held = owners.get(owner)?.entries.get(sequence)
+      if (held === undefined) return
+      held.deliveryCount = deliveryCount
+      held.notBefore = notBefore
+    })
+  }
+
+  move(from: OwnerId, sequence: number, to: OwnerId, toSequence: number, message: Message): void {
+    this.#changes.push((owners) => {
+      owners.get(from)?.entries.delete(sequence)
+      insert(owners, to, toSequence, { message, deliveryCount: 0, notBefore: 0 })
+    })
+  }
+}
+
+function insert(owners: Map<OwnerId, Owner>, id: OwnerId, sequence: number, held: Held): void {
+  const owner = owners.get(id)
+  if (owner === undefined) return
+  owner.entries.set(sequence, held)
+  owner.lastSequence = Math.max(owner.lastSequence, sequence)
+}

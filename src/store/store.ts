@@ -1,0 +1,63 @@
+import type { BrokerError } from '../errors.ts'
+import type { ContentFormat, Message } from '../message.ts'
+
+/** A queue, a durable subscription, or the retained messages, as the store knows them. */
+export type OwnerId = number
+
+/** What the core wants to find again when it opens the store: plain settings, meaning nothing to the store. */
+export interface OwnerSpec {
+  readonly kind: 'queue' | 'subscription' | 'retained'
+  /** Unique per kind. */
+  readonly name: string
+  readonly settings: Readonly<Record<string, string | boolean>>
+}
+
+export interface OwnerRecord {
+  readonly id: OwnerId
+  readonly spec: OwnerSpec
+  /** Entries it holds. */
+  readonly count: number
+  /** Highest sequence it ever held. */
+  readonly lastSequence: number
+}
+
+export interface StoredEntry {
+  readonly sequence: number
+  readonly message: Message
+  /** Failed deliveries so far. */
+  readonly deliveryCount: number
+  /** True if a consumer may have seen it. */
+  readonly redelivered: boolean
+  /** Not to be delivered before, milliseconds since the epoch; 0: at once. */
+  readonly notBefore: number
+}
+
+/** Changes that become durable together or not at all. Filled synchronously, without input or output. */
+export interface WriteBatch {
+  readonly isEmpty: boolean
+  define(spec: OwnerSpec): OwnerId
+  /** Forgets the owner and all its entries. */
+  remove(owner: OwnerId): void
+  /** Adds an entry. Consecutive puts of the same message object share one stored body. Sequences grow per owner. */
+  put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void
+  ack(owner: OwnerId, sequence: number): void
+  redeliver(owner: OwnerId, sequence: number, deliveryCount: number, notBefore: number): void
+  /** Takes an entry out of one owner and puts it in another under the message's new address and annotations. */
+  move(from: OwnerId, sequence: number, to: OwnerId, toSequence: number, message: Message): void
+}
+
+export type CommitDone = (error?: BrokerError) => void
+
+/** Where durable messages are kept. One per broker; see design notes in docs for what each engine promises. */
+export interface MessageStore {
+  /** Reads what is there. `formats` finds the content format of a stored name. Appends are allowed afterwards. */
+  open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]>
+  /** A new, empty batch. */
+  batch(): WriteBatch
+  /** Makes the batch durable, in the order of commits, then calls back once, never before it returns. */
+  commit(batch: WriteBatch, done: CommitDone): void
+  /** Up to `count` entries of an owner after a sequence, in the order of sequences. */
+  read(owner: OwnerId, after: number, count: number): Promise<readonly StoredEntry[]>
+  /** Waits for commits under way. Idempotent. */
+  close(): Promise<void>
+}
