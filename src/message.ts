@@ -37,12 +37,15 @@ export class MessageSource {
   readonly idPrefix: string
   readonly clientId: string | undefined
   readonly principal: string
+  /** The prefix as the bytes that protocols of text write. */
+  readonly idPrefixBytes: Uint8Array
   #count: number
 
   constructor(idPrefix: string, clientId: string | undefined, principal: string) {
     this.idPrefix = idPrefix
     this.clientId = clientId
     this.principal = principal
+    this.idPrefixBytes = Buffer.from(idPrefix)
     this.#count = 0
   }
 

@@ -75,8 +75,8 @@ export interface Subscription {
   addCredit(messages: number): void
   /** Settles one delivery; within a transaction, when that commits. Settled before: nothing happens. */
   settle(delivery: Delivery, outcome: Outcome, transaction?: Transaction): void
-  /** Settles every unsettled delivery up to and including this one, in the order of delivery. Returns how many. */
-  settleThrough(delivery: Delivery, outcome: Outcome, transaction?: Transaction): number
+  /** Settles every unsettled delivery up to and including this one, in the order of delivery. Returns them. */
+  settleThrough(delivery: Delivery, outcome: Outcome, transaction?: Transaction): readonly Delivery[]
   /** Unsettled deliveries go back. A durable subscription goes on collecting. */
   close(): void
 }
@@ -89,13 +89,16 @@ export interface Transaction {
   abort(): void
 }
 
-/** What the broker tells the adapter of a session. Called within the turn, never from inside `send`, but for `refused`. */
+/** What the broker tells the adapter of a session. Called within the turn; `refused` from inside the call it answers. */
 export interface SessionEvents {
   /** Every number up to this one that was not refused is as safe as it asked to be. */
   confirmed(upTo: SendNumber): void
   /** That send had no effect. */
   refused(send: SendNumber, error: BrokerError): void
-  /** A destination or the memory is full: read no more sends, but go on reading settlements. Confirms are withheld. */
+  /**
+   * A destination or the memory is full: read no more sends, but go on reading settlements. Confirms are withheld. May be
+   * called from inside `send`.
+   */
   blocked(): void
   unblocked(): void
   /** The broker ends the session; nothing follows. */
@@ -111,6 +114,8 @@ export interface Session {
   sync(): SendNumber
   /** A subscription without credit, or the reason why not. */
   subscribe(request: SubscribeRequest): Subscription | BrokerError
+  /** What the named durable or shared subscription of this client collects, if there is one. */
+  findSubscription(name: string): { readonly address: Address; readonly selector: string } | undefined
   /** Removes a durable subscription that no consumer uses. */
   deleteSubscription(name: string): BrokerError | undefined
   begin(): Transaction | BrokerError

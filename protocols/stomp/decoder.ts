@@ -15,6 +15,7 @@ import { commandBytesMax } from './limits.ts'
 
 const lf = 10
 const cr = 13
+const backslash = 92
 
 /** Where the reading of a frame stands. */
 const Phase = {
@@ -31,14 +32,14 @@ const Phase = {
 type Phase = (typeof Phase)[keyof typeof Phase]
 
 /** Kinds of octets in a header line; the plain ones are 0. */
-const Octet = { lf: 1, nul: 2, colon: 4, cr: 8, backslash: 16, high: 32 } as const
+const Octet = { end: 1, colon: 2, cr: 4, backslash: 8, high: 16 } as const
 
 const kindOf = new Uint8Array(256).fill(Octet.high, 128)
-kindOf[0] = Octet.nul
-kindOf[lf] = Octet.lf
+kindOf[0] = Octet.end
+kindOf[lf] = Octet.end
 kindOf[cr] = Octet.cr
 kindOf[58] = Octet.colon
-kindOf[92] = Octet.backslash
+kindOf[backslash] = Octet.backslash
 
 /** Bytes of a chunk taken at a time for a cut frame whose end is not known. */
 const headerStepBytes = 1024
@@ -261,51 +262,66 @@ export class Decoder {
 
   /** Reads header lines up to the blank one. Returns false if they do not end here or are wrong. */
   #readHeaders(frame: Frame, bytes: Buffer, end: number): boolean {
-    const lineBytesMax = this.#limits.headerLineBytesMax
-    const blockEndMax = this.#frameStart + this.#limits.headerBlockBytesMax
-    let position = this.#position
-    let lineStart = this.#lineStart
-    let colon = this.#colon
-    let octets = this.#octets
+    const limits = this.#limits
+    const blockEndMax = this.#frameStart + limits.headerBlockBytesMax
     for (;;) {
+      const lineStart = this.#lineStart
       // One byte more than the limit, since a CR may come before the LF.
-      const full = lineStart + lineBytesMax + 2
+      const full = lineStart + limits.headerLineBytesMax + 2
       const stop = Math.min(end, full)
-      let kind = 0
-      for (; position < stop; position++) {
-        kind = kindOf[bytes[position] as number] as number
-        if (kind === 0) continue
-        if (kind <= Octet.nul) break
-        if (kind !== Octet.colon) octets |= kind
-        else if (colon < 0) colon = position
-      }
-      if (position === stop) {
-        if (stop === full) return this.#failLine(frame)
-        this.#lineStart = lineStart
-        this.#colon = colon
-        this.#octets = octets
-        return this.#suspend(frame, bytes, position, end)
-      }
-      if (kind === Octet.nul) {
+      const position = this.#scanLine(bytes, stop)
+      if (position === stop) return stop === full ? this.#failLine(frame) : this.#suspend(frame, bytes, position, end)
+      if (bytes[position] === 0) {
         return this.#fail('protocol-error', `a NUL inside the headers of ${commandNames.names[this.#command]}`, frame)
       }
-      const lineEnd = octets !== 0 && this.#endsInCr(bytes, lineStart, position) ? position - 1 : position
-      position += 1
+      const lineEnd = this.#octets !== 0 && this.#endsInCr(bytes, lineStart, position) ? position - 1 : position
+      this.#position = position + 1
       if (lineEnd === lineStart) break
-      if (!this.#addHeader(frame, bytes, lineStart, colon, lineEnd, octets)) return false
-      if (position > blockEndMax) {
-        const limit = this.#limits.headerBlockBytesMax
-        return this.#fail('limit-exceeded', `the headers of a frame are longer than ${limit} bytes`, frame)
+      if (!this.#addHeader(frame, bytes, lineStart, lineEnd)) return false
+      if (position >= blockEndMax) {
+        return this.#fail('limit-exceeded', `the headers are longer than ${limits.headerBlockBytesMax} bytes`, frame)
       }
-      lineStart = position
-      colon = -1
-      octets = 0
+      this.#lineStart = position + 1
+      this.#colon = -1
+      this.#octets = 0
     }
-    this.#headersEnd = lineStart
-    return this.#beginBody(frame, bytes, position)
+    this.#headersEnd = this.#lineStart
+    return this.#beginBody(frame, bytes, this.#position)
   }
 
-  #addHeader(frame: Frame, bytes: Buffer, start: number, colon: number, end: number, octets: number): boolean {
+  /** Goes on to the LF or NUL that ends a header line, and notes its first colon and what else is special in it. */
+  #scanLine(bytes: Buffer, stop: number): number {
+    let position = this.#position
+    let octets = this.#octets
+    if (this.#colon < 0) {
+      for (; position < stop; position++) {
+        const kind = kindOf[bytes[position] as number] as number
+        if (kind === 0) continue
+        if (kind === Octet.colon) {
+          this.#colon = position
+          position += 1
+          break
+        }
+        if (kind === Octet.end) break
+        octets |= kind
+      }
+    }
+    if (this.#colon >= 0) {
+      for (; position < stop; position++) {
+        const byte = bytes[position] as number
+        if (byte > cr && byte < 128 && byte !== backslash) continue
+        const kind = kindOf[byte] as number
+        if (kind === Octet.end) break
+        octets |= kind
+      }
+    }
+    this.#octets = octets
+    return position
+  }
+
+  #addHeader(frame: Frame, bytes: Buffer, start: number, end: number): boolean {
+    const colon = this.#colon
+    const octets = this.#octets
     if (end - start > this.#limits.headerLineBytesMax) return this.#failLine(frame)
     if (colon <= start) {
       const fault = colon < 0 ? 'without a colon' : 'without a name'

@@ -123,6 +123,14 @@ const knownHeaders = {
   autoDelete: 'auto-delete',
   jmsxGroupId: 'JMSXGroupID',
   amqScheduledDelay: 'AMQ_SCHEDULED_DELAY',
+  amqMessageType: 'amq-msg-type',
+  deliveryCount: 'delivery-count',
+  retained: 'retained',
+  deadLetterAddress: 'dead-letter-address',
+  deadLetterSubscription: 'dead-letter-subscription',
+  deadLetterReason: 'dead-letter-reason',
+  deadLetterCount: 'dead-letter-count',
+  deadLetterTime: 'dead-letter-time',
 } as const
 
 /** The number of a header the broker knows; 0 stands for any other header. */

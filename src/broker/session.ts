@@ -116,6 +116,10 @@ export class BrokerSession implements Session, Sender, Confirmable {
     return subscription
   }
 
+  findSubscription(name: string): { readonly address: Address; readonly selector: string } | undefined {
+    return this.#host.subscriptions.find(this.clientId, name)
+  }
+
   deleteSubscription(name: string): BrokerError | undefined {
     return this.#host.subscriptions.remove(this.clientId, name)
   }

@@ -89,19 +89,19 @@ export class BrokerSubscription implements Subscription {
     else this.apply(delivery, outcome)
   }
 
-  settleThrough(delivery: QueuedDelivery, outcome: Outcome, transaction?: BrokerTransaction): number {
-    if (delivery.subscription !== this) return 0
-    let count = 0
+  settleThrough(delivery: QueuedDelivery, outcome: Outcome, transaction?: BrokerTransaction): readonly QueuedDelivery[] {
+    const settled: QueuedDelivery[] = []
+    if (delivery.subscription !== this) return settled
     let next = this.#unsettled.head
     while (next !== undefined) {
-      const after: QueuedDelivery | undefined = next.next
-      const isLast = next === delivery
-      if (next.transaction === undefined) count += 1
-      this.settle(next, outcome, transaction)
-      if (isLast) break
+      const after: QueuedDelivery | undefined = next === delivery ? undefined : next.next
+      if (next.transaction === undefined) {
+        this.settle(next, outcome, transaction)
+        settled.push(next)
+      }
       next = after
     }
-    return count
+    return settled
   }
 
   /** Settles for good: at once, or when the transaction commits. */

@@ -56,9 +56,15 @@ export class Subscriptions {
     return this.#named.get(key)?.binding.queue
   }
 
+  /** What a client's named subscription collects. */
+  find(clientId: string | undefined, name: string): { readonly address: Address; readonly selector: string } | undefined {
+    const named = this.#find(clientId, name)
+    return named === undefined ? undefined : { address: named.binding.filter, selector: named.selectorText }
+  }
+
   /** Removes a named subscription with all it has collected. */
   remove(clientId: string | undefined, name: string): BrokerError | undefined {
-    const named = this.#named.get(keyOf(clientId, name, false)) ?? this.#named.get(keyOf(clientId, name, true))
+    const named = this.#find(clientId, name)
     if (named === undefined) return new BrokerError('not-found', `there is no durable subscription "${name}"`)
     if (named.consumerCount > 0) return new BrokerError('in-use', `the durable subscription "${name}" is in use`)
     this.#drop(named)
@@ -224,6 +230,10 @@ export class Subscriptions {
     this.#named.set(key, named)
     this.#router.bind(binding)
     return named
+  }
+
+  #find(clientId: string | undefined, name: string): NamedSubscription | undefined {
+    return this.#named.get(keyOf(clientId, name, false)) ?? this.#named.get(keyOf(clientId, name, true))
   }
 
   #drop(named: NamedSubscription): void {
