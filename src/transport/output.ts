@@ -6,8 +6,9 @@ import type { SlabPool } from './slab-pool.ts'
 const copyBytesMax = 8 * 1024
 const noBytes = Buffer.alloc(0)
 
-export interface OutputEvents {
-  /** More than the high watermark is waiting for the peer to read. */
+/** What an output tells the adapter that writes to it. */
+export interface WireEvents {
+  /** More than the high watermark is waiting for the peer to read: stop delivering. May come from within a write. */
   congested(): void
   /** The peer has read: what waits is below the low watermark again. */
   drained(): void
@@ -31,16 +32,17 @@ export class Output implements Flushable {
   readonly #stream: Writable
   readonly #turn: Turn
   readonly #slabs: SlabPool
-  readonly #events: OutputEvents
+  readonly #events: WireEvents
   readonly #highBytes: number
-  readonly #lowBytes: number
-  #pieces: Piece[]
+  /** Undefined while there is none: most outputs are idle. */
+  #pieces: Piece[] | undefined
   #piecesBytes: number
   /** Bytes the stream has not yet handed to the operating system. */
   #inFlightBytes: number
+  #takenBytes: number
   #isCongested: boolean
 
-  constructor(stream: Writable, turn: Turn, slabs: SlabPool, highBytes: number, events: OutputEvents) {
+  constructor(stream: Writable, turn: Turn, slabs: SlabPool, highBytes: number, events: WireEvents) {
     this.buffer = noBytes
     this.position = 0
     this.flushMarked = false
@@ -49,16 +51,21 @@ export class Output implements Flushable {
     this.#slabs = slabs
     this.#events = events
     this.#highBytes = highBytes
-    this.#lowBytes = highBytes >> 1
-    this.#pieces = []
+    this.#pieces = undefined
     this.#piecesBytes = 0
     this.#inFlightBytes = 0
+    this.#takenBytes = 0
     this.#isCongested = false
   }
 
   /** Bytes written and not yet taken by the operating system. */
   get waitingBytes(): number {
     return this.#inFlightBytes + this.#piecesBytes + this.position
+  }
+
+  /** Bytes the operating system has taken since the beginning. */
+  get takenBytes(): number {
+    return this.#takenBytes
   }
 
   get isCongested(): boolean {
@@ -80,8 +87,7 @@ export class Output implements Flushable {
       return
     }
     this.#cut()
-    this.#pieces.push({ bytes, slab: undefined })
-    this.#piecesBytes += bytes.length
+    this.#add({ bytes, slab: undefined })
     this.#turn.markFlush(this)
     this.#watch()
   }
@@ -93,15 +99,17 @@ export class Output implements Flushable {
       this.discard()
       return
     }
-    if (this.#pieces.length === 0) {
-      if (this.position > 0) this.#hand(this.buffer.subarray(0, this.position), this.buffer)
+    if (this.#pieces === undefined) {
+      const { buffer, position } = this
       this.buffer = noBytes
       this.position = 0
+      if (position > 0) this.#hand(buffer.subarray(0, position), buffer)
+      else this.#giveBack(buffer)
       return
     }
     this.#cut()
     const pieces = this.#pieces
-    this.#pieces = []
+    this.#pieces = undefined
     this.#piecesBytes = 0
     stream.cork()
     for (const piece of pieces) this.#hand(piece.bytes, piece.slab)
@@ -116,7 +124,9 @@ export class Output implements Flushable {
 
   /** Forgets what has not been handed over. */
   discard(): void {
-    this.#pieces = []
+    for (const piece of this.#pieces ?? []) this.#giveBack(piece.slab)
+    this.#giveBack(this.buffer)
+    this.#pieces = undefined
     this.#piecesBytes = 0
     this.buffer = noBytes
     this.position = 0
@@ -125,32 +135,46 @@ export class Output implements Flushable {
   #roll(bytes: number): void {
     const grown = this.position > 0
     this.#cut()
-    this.buffer = this.#slabs.take(bytes, grown || this.#pieces.length > 0)
-    this.position = 0
     this.#watch()
+    // Whoever was told of the congestion may have written.
+    this.#cut()
+    this.buffer = this.#slabs.take(bytes, grown || this.#pieces !== undefined)
   }
 
+  /** Makes a piece of what is in the buffer; an empty buffer goes back. */
   #cut(): void {
-    if (this.position > 0) {
-      this.#pieces.push({ bytes: this.buffer.subarray(0, this.position), slab: this.buffer })
-      this.#piecesBytes += this.position
-    }
+    const { buffer, position } = this
     this.buffer = noBytes
     this.position = 0
+    if (position > 0) this.#add({ bytes: buffer.subarray(0, position), slab: buffer })
+    else this.#giveBack(buffer)
+  }
+
+  #add(piece: Piece): void {
+    if (this.#pieces === undefined) this.#pieces = [piece]
+    else this.#pieces.push(piece)
+    this.#piecesBytes += piece.bytes.length
   }
 
   #hand(bytes: Uint8Array, slab: Buffer | undefined): void {
     const length = bytes.length
     this.#inFlightBytes += length
+    this.#stream.write(bytes, () => this.#taken(length, slab))
     this.#watch()
-    this.#stream.write(bytes, () => {
-      this.#inFlightBytes -= length
-      if (slab !== undefined) this.#slabs.give(slab)
-      if (this.#isCongested && this.waitingBytes <= this.#lowBytes) {
-        this.#isCongested = false
-        this.#events.drained()
-      }
-    })
+  }
+
+  /** The stream needs the bytes no more: they are sent, or never will be. */
+  #taken(length: number, slab: Buffer | undefined): void {
+    this.#inFlightBytes -= length
+    this.#takenBytes += length
+    this.#giveBack(slab)
+    if (!this.#isCongested || this.waitingBytes > this.#highBytes / 2 || this.#stream.destroyed) return
+    this.#isCongested = false
+    this.#events.drained()
+  }
+
+  #giveBack(slab: Buffer | undefined): void {
+    if (slab !== undefined && slab !== noBytes) this.#slabs.give(slab)
   }
 
   #watch(): void {

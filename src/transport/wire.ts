@@ -1,9 +1,18 @@
 import type { Duplex } from 'node:stream'
-import type { Output } from './output.ts'
+import type { Clock } from '../clock.ts'
+import type { Limits } from '../limits.ts'
+import type { Turn } from '../turn.ts'
+import type { Output, WireEvents } from './output.ts'
+import type { SlabPool } from './slab-pool.ts'
+
+export type { WireEvents } from './output.ts'
 
 /** One connection as a protocol adapter sees it, whatever carries it: tcp, tls, WebSocket or memory. */
 export interface Wire {
-  /** The adapter owns it from `accept` on: it reads from it, and destroys it. Writing goes through `output`. */
+  /**
+   * The adapter owns it from `accept` on: it reads from it, and destroys it. Writing goes through `output`. It has a
+   * listener for 'error' already: an adapter needs only 'close', which always comes; `stream.errored` then says why.
+   */
   readonly stream: Duplex
   /** Names the peer in logs: `127.0.0.1:50312`. */
   readonly remote: string
@@ -13,8 +22,10 @@ export interface Wire {
   open(events: WireEvents): Output
 }
 
-export interface WireEvents {
-  /** The peer does not read fast enough: stop delivering. */
-  congested(): void
-  drained(): void
+/** What all wires of one broker share. */
+export interface WireServices {
+  readonly clock: Clock
+  readonly turn: Turn
+  readonly slabs: SlabPool
+  readonly limits: Limits
 }
