@@ -285,7 +285,7 @@ function putNumber(buffer: Buffer, position: number, value: number): number {
   for (let rest = value; at > position; ) {
     const next = Math.floor(rest / 10)
     at -= 1
-    buffer[at] = 48 + rest - next * 10
+    buffer[at] = 48 + (rest - next * 10)
     rest = next
   }
   return end

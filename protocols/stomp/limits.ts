@@ -20,3 +20,28 @@ export const defaultFrameLimits: FrameLimits = {
 
 /** Bytes of a command line that are read, and named in the error, before an unknown command is refused. */
 export const commandBytesMax = 32
+
+/** How a STOMP listener behaves. */
+export interface StompOptions {
+  /** Unacknowledged messages of a subscription that asks for no other number, and the most one may ask for. */
+  readonly defaultPrefetch: number
+  readonly prefetchMax: number
+  /** How often the server offers to send heart-beats, and wants to get them; 0: never. */
+  readonly heartBeatMs: number
+  /** Time from the connection to its CONNECT. */
+  readonly connectMsMax: number
+  readonly subscriptionsMax: number
+  /** Receipts that wait for their confirm; above it no more is read. */
+  readonly unconfirmedSendsMax: number
+  readonly limits: FrameLimits
+}
+
+export const defaultStompOptions: StompOptions = {
+  defaultPrefetch: 1000,
+  prefetchMax: 65_535,
+  heartBeatMs: 10_000,
+  connectMsMax: 30_000,
+  subscriptionsMax: 1000,
+  unconfirmedSendsMax: 10_000,
+  limits: defaultFrameLimits,
+}
