@@ -1,0 +1,362 @@
+import type { Vector } from './vector.ts'
+import { frame, protocolError } from './vector.ts'
+
+/** STOMP 1.2 "STOMP Frames", "Body", "Repeated Header Entries", "CONNECT or STOMP Frame", "Heart-beating", "Augmented BNF". */
+export const frameVectors: readonly Vector[] = [
+  {
+    name: 'a command, no headers, no body',
+    clause: '1.2 STOMP Frames',
+    version: '1.2',
+    bytes: 'DISCONNECT\n\n\0',
+    frames: [frame('DISCONNECT')],
+  },
+  {
+    name: 'headers and a body that ends at NUL',
+    clause: '1.2 STOMP Frames',
+    version: '1.2',
+    bytes: 'SEND\ndestination:/queue/a\nfoo:bar\n\nhello queue a\0',
+    frames: [
+      frame(
+        'SEND',
+        [
+          ['destination', '/queue/a'],
+          ['foo', 'bar'],
+        ],
+        'hello queue a',
+      ),
+    ],
+  },
+  {
+    name: 'lines that end in CR LF',
+    clause: '1.2 STOMP Frames: EOL is an OPTIONAL CR and a REQUIRED LF',
+    version: '1.2',
+    bytes: 'SEND\r\ndestination:/queue/a\r\nfoo:bar\r\n\r\nhello\r\n\0\r\n\r\n',
+    frames: [
+      frame(
+        'SEND',
+        [
+          ['destination', '/queue/a'],
+          ['foo', 'bar'],
+        ],
+        'hello\r\n',
+      ),
+    ],
+    heartBeats: 2,
+  },
+  {
+    name: 'both ends of line in one frame',
+    clause: '1.2 STOMP Frames',
+    version: '1.2',
+    bytes: 'SEND\na:1\r\nb:2\n\r\n\0\n',
+    frames: [
+      frame('SEND', [
+        ['a', '1'],
+        ['b', '2'],
+      ]),
+    ],
+    heartBeats: 1,
+  },
+  {
+    name: 'CR LF before the version is agreed',
+    clause: '1.2 STOMP Frames; the version is not known yet',
+    version: undefined,
+    bytes: '\r\nCONNECT\r\naccept-version:1.1\r\nhost:a\r\n\r\n\0\r\n',
+    frames: [
+      frame('CONNECT', [
+        ['accept-version', '1.1'],
+        ['host', 'a'],
+      ]),
+    ],
+    heartBeats: 2,
+  },
+  {
+    name: 'CR LF in 1.0, which telnet sends',
+    clause: '1.0 has no clause; ActiveMQ strips the CR in 1.0 and 1.2',
+    version: '1.0',
+    bytes: 'SUBSCRIBE\r\ndestination:/queue/a\r\n\r\n\0\r\n',
+    frames: [frame('SUBSCRIBE', [['destination', '/queue/a']])],
+    heartBeats: 1,
+  },
+  {
+    name: 'a CR at the end of a 1.1 value is part of it',
+    clause: '1.1 Augmented BNF: header-value is any OCTET except LF or colon',
+    version: '1.1',
+    bytes: 'SEND\nfoo:bar\r\n\n\0',
+    frames: [frame('SEND', [['foo', 'bar\r']])],
+  },
+  {
+    name: 'a blank line with CR in 1.1',
+    clause: '1.1 Augmented BNF: lines end in LF',
+    version: '1.1',
+    bytes: 'SEND\nfoo:bar\n\r\n\0',
+    error: protocolError(`header line without a colon: '\\x0d'`),
+  },
+  {
+    name: 'a command line with CR in 1.1',
+    clause: '1.1 Augmented BNF: lines end in LF',
+    version: '1.1',
+    bytes: 'SEND\r\n\r\n\0',
+    error: protocolError(`unknown command 'SEND\\x0d'`),
+  },
+  {
+    name: 'CR LF between frames in 1.1',
+    clause: '1.1 has LF only; accepted, since no command starts with CR',
+    version: '1.1',
+    bytes: '\r\nSEND\n\n\0\r\n',
+    frames: [frame('SEND')],
+    heartBeats: 2,
+  },
+  {
+    name: 'a CR between frames without LF',
+    clause: '1.2 Augmented BNF: EOL is [CR] LF',
+    version: '1.2',
+    bytes: 'SEND\n\n\0\rSEND\n\n\0',
+    frames: [frame('SEND')],
+    error: protocolError('a CR between frames is not followed by LF'),
+  },
+  {
+    name: 'a CR inside a 1.2 header line',
+    clause: '1.2 Augmented BNF: neither name nor value has CR',
+    version: '1.2',
+    bytes: 'SEND\nfoo:a\rb\r\n\n\0',
+    error: protocolError(`header line with a CR that is not escaped: 'foo:a\\x0db'`),
+  },
+  {
+    name: 'two CRs at the end of a 1.2 header line',
+    clause: '1.2 Augmented BNF: neither name nor value has CR',
+    version: '1.2',
+    bytes: 'SEND\nfoo:a\r\r\n\n\0',
+    error: protocolError(`header line with a CR that is not escaped: 'foo:a\\x0d'`),
+  },
+  {
+    name: 'a CR inside a 1.0 or 1.1 header line',
+    clause: '1.1 Augmented BNF: only LF and colon are excluded',
+    version: '1.1',
+    bytes: 'SEND\nfoo:a\rb\n\n\0',
+    frames: [frame('SEND', [['foo', 'a\rb']])],
+  },
+  {
+    name: 'several frames, with and without ends of line between them',
+    clause: '1.2 STOMP Frames: NULL can be followed by multiple EOLs',
+    version: '1.2',
+    bytes: 'BEGIN\ntransaction:1\n\n\0SEND\n\na\0\n\n\nCOMMIT\ntransaction:1\n\n\0\n',
+    frames: [frame('BEGIN', [['transaction', '1']]), frame('SEND', [], 'a'), frame('COMMIT', [['transaction', '1']])],
+    heartBeats: 4,
+  },
+  {
+    name: 'heart-beats alone',
+    clause: '1.2 Heart-beating: it MUST send an end-of-line',
+    version: '1.2',
+    bytes: '\n\r\n\n',
+    heartBeats: 3,
+  },
+  {
+    name: 'every client command',
+    clause: '1.2 Augmented BNF: client-command',
+    version: '1.2',
+    bytes: [
+      'SEND',
+      'SUBSCRIBE',
+      'UNSUBSCRIBE',
+      'BEGIN',
+      'COMMIT',
+      'ABORT',
+      'ACK',
+      'NACK',
+      'DISCONNECT',
+      'CONNECT',
+      'STOMP',
+    ]
+      .map((command) => `${command}\n\n\0`)
+      .join(''),
+    frames: [
+      frame('SEND'),
+      frame('SUBSCRIBE'),
+      frame('UNSUBSCRIBE'),
+      frame('BEGIN'),
+      frame('COMMIT'),
+      frame('ABORT'),
+      frame('ACK'),
+      frame('NACK'),
+      frame('DISCONNECT'),
+      frame('CONNECT'),
+      frame('STOMP'),
+    ],
+  },
+  {
+    name: 'every server command',
+    clause: '1.2 Augmented BNF: server-command',
+    version: '1.2',
+    bytes: 'CONNECTED\nversion:1.2\n\n\0MESSAGE\n\n\0RECEIPT\n\n\0ERROR\n\n\0',
+    frames: [frame('CONNECTED', [['version', '1.2']]), frame('MESSAGE'), frame('RECEIPT'), frame('ERROR')],
+  },
+  {
+    name: 'a command in lower case',
+    clause: '1.2 STOMP Frames: commands are case sensitive',
+    version: '1.2',
+    bytes: 'send\n\n\0',
+    error: protocolError(`unknown command 'send'`),
+  },
+  {
+    name: 'a header name in another case is another header',
+    clause: '1.2 STOMP Frames: header names are case sensitive',
+    version: '1.2',
+    bytes: 'SEND\nDestination:a\ndestination:b\nContent-Length:99\n\nx\0',
+    frames: [
+      frame(
+        'SEND',
+        [
+          ['Destination', 'a'],
+          ['destination', 'b'],
+          ['Content-Length', '99'],
+        ],
+        'x',
+      ),
+    ],
+  },
+  {
+    name: 'the first of repeated headers counts',
+    clause: '1.2 Repeated Header Entries',
+    version: '1.2',
+    bytes: 'MESSAGE\nfoo:World\nfoo:Hello\ndestination:a\ndestination:b\n\n\0',
+    frames: [
+      frame('MESSAGE', [
+        ['foo', 'World'],
+        ['foo', 'Hello'],
+        ['destination', 'a'],
+        ['destination', 'b'],
+      ]),
+    ],
+  },
+  {
+    name: 'the first of repeated content-lengths counts',
+    clause: '1.2 Repeated Header Entries',
+    version: '1.2',
+    bytes: 'SEND\ncontent-length:3\ncontent-length:1\n\na\0b\0',
+    frames: [
+      frame(
+        'SEND',
+        [
+          ['content-length', '3'],
+          ['content-length', '1'],
+        ],
+        'a\0b',
+      ),
+    ],
+  },
+  {
+    name: 'STOMP is read as CONNECT is',
+    clause: '1.2 CONNECT or STOMP Frame: servers MUST handle STOMP in the same manner',
+    version: undefined,
+    bytes: 'STOMP\naccept-version:1.2\nhost:a\npasscode:a\\qb\n\n\0',
+    frames: [
+      frame('STOMP', [
+        ['accept-version', '1.2'],
+        ['host', 'a'],
+        ['passcode', 'a\\qb'],
+      ]),
+    ],
+  },
+  {
+    name: 'a header line without a colon',
+    clause: '1.2 Augmented BNF: header is name, colon, value',
+    version: '1.2',
+    bytes: 'SEND\nreceipt:r-1\ndestination\n\n\0',
+    error: protocolError(`header line without a colon: 'destination'`, 'r-1'),
+  },
+  {
+    name: 'a header line without a name',
+    clause: '1.2 Augmented BNF: header-name is 1*OCTET',
+    version: '1.2',
+    bytes: 'SEND\n:value\n\n\0',
+    error: protocolError(`header line without a name: ':value'`),
+  },
+  {
+    name: 'a header without a value',
+    clause: '1.2 Augmented BNF: header-value is *OCTET',
+    version: '1.2',
+    bytes: 'SEND\nfoo:\ndestination:\n\n\0',
+    frames: [
+      frame('SEND', [
+        ['foo', ''],
+        ['destination', ''],
+      ]),
+    ],
+  },
+  {
+    name: 'colons that are not escaped belong to the value',
+    clause: '1.2 Augmented BNF forbids them; accepted as ActiveMQ and RabbitMQ do',
+    version: '1.2',
+    bytes: 'SEND\nurl:http://a:1/\nc::\n\n\0',
+    frames: [
+      frame('SEND', [
+        ['url', 'http://a:1/'],
+        ['c', ':'],
+      ]),
+    ],
+  },
+  {
+    name: 'a NUL inside the headers',
+    clause: '1.2 STOMP Frames: NULL ends the frame; refused though the BNF allows any OCTET',
+    version: '1.2',
+    bytes: 'SEND\nfoo:a\0b\n\n\0',
+    error: protocolError('a NUL inside the headers of SEND'),
+  },
+  {
+    name: 'a frame that ends before its blank line',
+    clause: '1.2 STOMP Frames: a blank line indicates the end of the headers',
+    version: '1.2',
+    bytes: 'DISCONNECT\n\0',
+    error: protocolError('a NUL inside the headers of DISCONNECT'),
+  },
+  {
+    name: 'a NUL instead of a command',
+    clause: '1.2 Augmented BNF: frame starts with a command',
+    version: '1.2',
+    bytes: '\0',
+    error: protocolError(`unknown command ''`),
+  },
+  {
+    name: 'another protocol',
+    clause: '1.2 Augmented BNF: command',
+    version: undefined,
+    bytes: 'GET /queue HTTP/1.1\r\nhost: a\r\n\r\n',
+    error: protocolError(`unknown command 'GET /queue HTTP/1.1'`),
+  },
+  {
+    name: 'a command without end',
+    clause: '1.2 Size Limits',
+    version: undefined,
+    bytes: Buffer.alloc(100, 'A'),
+    error: protocolError(`unknown command '${'A'.repeat(32)}...'`),
+  },
+  {
+    name: 'a command with bytes that are not printable',
+    clause: '1.2 Augmented BNF: command',
+    version: undefined,
+    bytes: Buffer.from([0x16, 0x03, 0x01, 0xc3, 0x5c, 0x27, 0x0a]),
+    error: protocolError(`unknown command '\\x16\\x03\\x01\\xc3\\x5c''`),
+  },
+  ...['constructor', 'toString', '__proto__', 'hasOwnProperty', 'valueOf'].map((command) => ({
+    name: `the command ${command}, which kills or hangs stompit`,
+    clause: '1.2 Augmented BNF: command',
+    version: undefined,
+    bytes: `${command}\n\n\0`,
+    error: protocolError(`unknown command '${command}'`),
+  })),
+  {
+    name: 'headers named as members of Object.prototype, which kill stompit',
+    clause: '1.2 Augmented BNF: header-name is any OCTET',
+    version: '1.2',
+    bytes: 'SEND\nhasOwnProperty:1\nconstructor:2\n__proto__:3\ntoString:4\ndestination:a\n\n\0',
+    frames: [
+      frame('SEND', [
+        ['hasOwnProperty', '1'],
+        ['constructor', '2'],
+        ['__proto__', '3'],
+        ['toString', '4'],
+        ['destination', 'a'],
+      ]),
+    ],
+  },
+]
