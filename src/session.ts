@@ -1,6 +1,6 @@
 import type { Address } from './address.ts'
 import type { BrokerError } from './errors.ts'
-import type { Message } from './message.ts'
+import type { Message, MessageSource } from './message.ts'
 
 /** Numbers the sends of one session from 1; a confirm names the last of those it covers. */
 export type SendNumber = number
@@ -106,6 +106,8 @@ export interface SessionEvents {
 }
 
 export interface Session {
+  /** Named as the source of every message the session sends. */
+  readonly source: MessageSource
   readonly clientId: string | undefined
   readonly isBlocked: boolean
   /** Hands over one message; the answer comes through {@link SessionEvents}. */
