@@ -4,7 +4,7 @@ import { check } from './config/check.ts'
 import { Layers } from './config/layers.ts'
 import { protocolNames } from './config/listeners.ts'
 import { ConfigError, type Problem } from './config/problems.ts'
-import type { Config } from './config/schema.ts'
+import type { Config, GivenConfig } from './config/schema.ts'
 import { type Environment, fileVariable, flagOrder, readEnvironment, readFlags } from './config/texts.ts'
 
 export type {
@@ -15,7 +15,7 @@ export type {
   StompListenerConfig,
 } from './config/listeners.ts'
 export { ConfigError, type Problem, problemLine } from './config/problems.ts'
-export type { Config, LogFormat, LogLevel } from './config/schema.ts'
+export type { Config, Given, GivenConfig, LogFormat, LogLevel } from './config/schema.ts'
 
 /** The file that is read if it is there and no other is named. */
 const defaultFile = 'manifoldmq.yaml'
@@ -79,7 +79,7 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<LoadedCon
  * Checks the options of an embedded broker: the same shape as the file, already an object; only the listeners that are
  * given are opened. Throws a {@link ConfigError} that names the paths. Reads neither files nor the environment.
  */
-export function checkOptions(options: object): Config {
+export function checkOptions(options: GivenConfig): Config {
   const layers = new Layers()
   layers.fill({ ...options })
   const checked = check(layers)

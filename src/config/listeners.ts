@@ -12,6 +12,7 @@ export interface ListenerConfig {
 
 export interface StompListenerConfig extends ListenerConfig {
   readonly defaultPrefetch: number
+  readonly prefetchMax: number
   readonly heartBeatMs: number
   readonly connectMsMax: number
   readonly subscriptionsMax: number
@@ -60,6 +61,7 @@ const stomp = z.strictObject({
       default: 1000,
     },
   ),
+  prefetchMax: count('The largest number that a subscription may ask for.', { min: 1, max: maximum, default: 65_535 }),
   heartBeatMs: time('How often heart-beats are offered and asked for; 0: never.', {
     min: 0,
     max: 3_600_000,
@@ -70,7 +72,7 @@ const stomp = z.strictObject({
     max: 3_600_000,
     default: 30_000,
   }),
-  subscriptionsMax: count('Subscriptions of one connection.', { min: 1, max: maximum, default: 4096 }),
+  subscriptionsMax: count('Subscriptions of one connection.', { min: 1, max: maximum, default: 1000 }),
   unconfirmedSendsMax: count('Sends of one connection not yet confirmed, above which no more is read from it.', {
     min: 1,
     max: maximum,

@@ -24,6 +24,23 @@ export interface Config {
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
 }
 
+/** Settings as they may be given: any part of them, amounts as numbers or with a unit. */
+export type Given<T> = {
+  readonly [Key in keyof T]?: T[Key] extends number | undefined
+    ? number | string
+    : T[Key] extends object | undefined
+      ? Given<T[Key]>
+      : T[Key]
+}
+
+/** The configuration as it may be given: the shape of `manifoldmq.yaml`. */
+export interface GivenConfig extends Given<Omit<Config, 'destinations'>> {
+  readonly destinations?: readonly (Given<Policy> & {
+    /** `queue://name` or `topic://name`, with `*` for one level and `>` for the rest. */
+    readonly match: string
+  })[]
+}
+
 const year = 365 * 86_400_000
 const many = 2 ** 31 - 1
 const terabyte = 2 ** 40

@@ -23,6 +23,8 @@ export interface TcpOptions {
 export interface TcpEvents {
   /** A connection; called as soon as it is accepted. */
   accepted(wire: Wire): void
+  /** A connection is over, for whatever reason. */
+  closed(wire: Wire): void
   /** Connections were refused, or could not be accepted. The listener goes on. */
   troubled(error: BrokerError): void
 }
@@ -58,13 +60,11 @@ export class TcpListener {
     this.#server = server
     this.#services = services
     this.#events = events
-    const wires = new Map<Socket, TcpWire>()
-    this.#wires = wires
-    const closed = () => this.#closed()
+    this.#wires = new Map()
+    const closed = (socket: Socket) => this.#closed(socket)
     // One function for all sockets, which tells them apart by `this`.
     this.#onSocketClose = function onSocketClose() {
-      wires.delete(this)
-      closed()
+      closed(this)
     }
     this.#sweep = undefined
     this.#whenEmpty = undefined
@@ -90,9 +90,13 @@ export class TcpListener {
     if (this.#server.listening) this.#server.close()
   }
 
-  /** Resolves when no connection is open any more; those that still are after `ms` are cut. Accepts no more. */
+  /**
+   * Resolves when no connection is open any more; those that still are after `ms` are cut, and at once those that
+   * nothing has been said to yet. Accepts no more.
+   */
   async emptied(ms: number): Promise<void> {
     this.close()
+    for (const socket of this.#wires.keys()) if (socket.bytesWritten === 0) socket.destroy()
     if (this.#wires.size > 0) {
       const empty = new Promise<void>((resolve) => {
         this.#whenEmpty = resolve
@@ -128,7 +132,10 @@ export class TcpListener {
     this.#events.troubled(new BrokerError('limit-exceeded', sentence))
   }
 
-  #closed(): void {
+  #closed(socket: Socket): void {
+    const wire = this.#wires.get(socket)
+    this.#wires.delete(socket)
+    if (wire !== undefined) this.#events.closed(wire)
     if (this.#wires.size === 0) this.#whenEmpty?.()
   }
 
@@ -148,9 +155,9 @@ export class TcpListener {
 /** One socket. */
 class TcpWire implements Wire {
   readonly stream: Socket
+  readonly remote: string
   readonly #services: WireServices
   #output: Output | undefined
-  #remote: string | undefined
   /** What the peer had still to read at the last sweep, and for how many sweeps it has read nothing. */
   #unreadBytes: number
   #takenBytes: number
@@ -158,17 +165,13 @@ class TcpWire implements Wire {
 
   constructor(stream: Socket, services: WireServices) {
     this.stream = stream
+    // Asked now, for nobody can say any more once the socket is closed.
+    this.remote = hostPort(stream.remoteAddress ?? '?', stream.remotePort ?? 0)
     this.#services = services
     this.#output = undefined
-    this.#remote = undefined
     this.#unreadBytes = 0
     this.#takenBytes = 0
     this.#idleSweeps = 0
-  }
-
-  get remote(): string {
-    this.#remote ??= hostPort(this.stream.remoteAddress ?? '?', this.stream.remotePort ?? 0)
-    return this.#remote
   }
 
   get isLocal(): boolean {

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { defaultStompOptions } from '../../../protocols/stomp/limits.ts'
 import { defaultDocument, schemaDocument } from '../../../src/config/documents.ts'
 import { portClashes } from '../../../src/config/listeners.ts'
 import { formatSize, formatTime, parseSize, parseTime } from '../../../src/config/units.ts'
@@ -11,6 +12,7 @@ import {
   type ConfigSources,
   checkOptions,
   defaultConfig,
+  type GivenConfig,
   loadConfig,
   problemLine,
 } from '../../../src/config.ts'
@@ -240,6 +242,10 @@ describe('errors', () => {
   })
 })
 
+test('gives STOMP listeners the defaults of the adapter', () => {
+  expect(defaultConfig().listeners.stomp).toMatchObject(defaultStompOptions)
+})
+
 test('finds listeners that want the same port', () => {
   const listener = { enabled: true, host: '127.0.0.1', port: 5, backlog: 1 }
   expect(portClashes({ a: listener, b: listener })).toEqual([['a', 'b']])
@@ -309,7 +315,7 @@ describe('options of an embedded broker', () => {
   })
 
   test('are refused by path', async () => {
-    expect(await linesOf(() => checkOptions({ nam: 1, listeners: { stomp: { port: '-1' } } }))).toEqual([
+    expect(await linesOf(() => checkOptions({ nam: 1, listeners: { stomp: { port: '-1' } } } as GivenConfig))).toEqual([
       'listeners.stomp.port must be a number; is "-1"',
       'nam unknown setting (did you mean "name"?)',
     ])

@@ -25,6 +25,7 @@ afterEach(async () => {
 class Listening {
   readonly clock = new VirtualClock()
   readonly wires: Wire[] = []
+  readonly closed: Wire[] = []
   readonly troubles: BrokerError[] = []
   readonly #waiting: (() => void)[] = []
   #listener: TcpListener | undefined
@@ -42,6 +43,7 @@ class Listening {
         made.wires.push(wire)
         for (const go of made.#waiting.splice(0)) go()
       },
+      closed: (wire) => made.closed.push(wire),
       troubled: (error) => made.troubles.push(error),
     })
     open.push(made.#listener)
@@ -156,6 +158,7 @@ describe('a connection', () => {
     client.end()
     await closed(wire.stream)
     expect(listening.listener.connectionCount).toBe(0)
+    expect(listening.closed).toEqual([wire])
     await listening.connect()
   })
 
@@ -246,9 +249,15 @@ describe('closing', () => {
 
   test('waits for connections to end, and cuts them when it has waited long enough', async () => {
     const listening = await Listening.open()
+    const silent = await listening.connect()
     const first = await listening.connect()
     const second = await listening.connect()
+    for (const { client, wire } of [first, second]) {
+      wire.stream.write('hello')
+      await once(client, 'data')
+    }
     const emptied = listening.listener.emptied(5000)
+    expect(silent.wire.stream.destroyed).toBe(true)
     first.wire.stream.destroy()
     await closed(first.wire.stream)
     expect(second.wire.stream.destroyed).toBe(false)

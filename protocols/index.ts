@@ -1,0 +1,23 @@
+import type { ContentFormat, Protocol } from '../src/core.ts'
+import type { StompOptions } from './stomp/limits.ts'
+
+/** A protocol and the formats of the messages it has stored. */
+export interface LoadedProtocol {
+  readonly protocol: Protocol
+  readonly formats: readonly ContentFormat[]
+}
+
+/** The settings of each protocol. */
+export interface ProtocolOptions {
+  readonly stomp: StompOptions
+}
+
+export type Load<Options> = (serverName: string, options: Options) => Promise<LoadedProtocol>
+
+/** Every protocol by its name in the configuration. Its code is loaded when it is used. */
+export const protocols: { readonly [Name in keyof ProtocolOptions]: Load<ProtocolOptions[Name]> } = {
+  async stomp(serverName, options) {
+    const { createStomp, stompFormats } = await import('./stomp/protocol.ts')
+    return { protocol: createStomp(serverName, options), formats: stompFormats }
+  },
+}

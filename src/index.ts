@@ -1,0 +1,21 @@
+/** The door for users: a broker within your process. */
+export { Address, type AddressKind } from './address.ts'
+export { type Config, ConfigError, type Problem, type ProtocolName } from './config.ts'
+export { BrokerError, type ErrorCode } from './errors.ts'
+export type { Log } from './log.ts'
+export { type ContentFormat, Message, type MessageView } from './message.ts'
+export { type Listener, Server as Broker, type ServerOptions as BrokerOptions } from './server.ts'
+export {
+  accepted,
+  type Consumer,
+  type Delivery,
+  failed,
+  type Outcome,
+  released,
+  type Session,
+  type SessionEvents,
+  type SubscribeRequest,
+  type Subscription,
+  type Transaction,
+} from './session.ts'
+export { version } from './version.ts'

@@ -1,0 +1,240 @@
+import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { type LoadedProtocol, protocols } from '../protocols/index.ts'
+import { type Access, type Identity, openAccess } from './broker/access.ts'
+import { Broker } from './broker/broker.ts'
+import { systemClock, type Timer } from './clock.ts'
+import { type Config, checkOptions, type GivenConfig, type ListenersConfig, type ProtocolName } from './config.ts'
+import { BrokerError } from './errors.ts'
+import { createLog, type Log, silentLog } from './log.ts'
+import type { Protocol } from './protocol.ts'
+import type { Session, SessionEvents } from './session.ts'
+import { MemoryStore } from './store/memory-store.ts'
+import { SlabPool } from './transport/slab-pool.ts'
+import { listenTcp, type TcpEvents, type TcpListener } from './transport/tcp.ts'
+import type { WireServices } from './transport/wire.ts'
+import { Turn } from './turn.ts'
+import { version } from './version.ts'
+
+/** How long a client may take to hang up once all has been said. */
+const hangUpMsMax = 1000
+/** How long the core may take to stop beyond the time it gives its clients. */
+const stopMsMax = 2000
+
+/** The configuration as in `manifoldmq.yaml`, any part of it; only the listeners that are named are opened. */
+export interface ServerOptions extends Omit<GivenConfig, 'log'> {
+  /** A log of your own (pino, console), `false` for none, or settings. Default: warnings to standard error. */
+  readonly log?: Log | false | GivenConfig['log']
+}
+
+/** An open port. */
+export interface Listener {
+  readonly protocol: ProtocolName
+  /** `tcp://127.0.0.1:61613`, with the port it really has. */
+  readonly url: string
+}
+
+interface OpenListener extends Listener {
+  readonly tcp: TcpListener
+}
+
+/** A broker with its listeners: what {@link Server.start} builds from a configuration. Several in one process are apart. */
+export class Server {
+  readonly name: string
+  /** Those that are open. */
+  readonly listeners: readonly Listener[]
+  /** Resolves when the server is closed; with the error if it had to close because its store has failed. */
+  readonly closed: Promise<BrokerError | undefined>
+  readonly #broker: Broker
+  readonly #open: readonly OpenListener[]
+  readonly #log: Log
+  readonly #onClosed: (error: BrokerError | undefined) => void
+  #closing: Promise<void> | undefined
+
+  private constructor(config: Config, broker: Broker, open: readonly OpenListener[], log: Log) {
+    this.name = config.name
+    this.listeners = open.map(({ protocol, url }) => ({ protocol, url }))
+    this.#broker = broker
+    this.#open = open
+    this.#log = log
+    let onClosed: (error: BrokerError | undefined) => void = () => undefined
+    this.closed = new Promise((resolve) => {
+      onClosed = resolve
+    })
+    this.#onClosed = onClosed
+    this.#closing = undefined
+  }
+
+  /** Starts an embedded broker. Throws a ConfigError for options that are wrong, a BrokerError for a port it cannot have. */
+  static async start(options: ServerOptions = {}): Promise<Server> {
+    const { log, ...rest } = options
+    if (log === false) return Server.open(checkOptions(rest), silentLog)
+    if (isLog(log)) return Server.open(checkOptions(rest), log)
+    const config = checkOptions({ ...rest, log: { level: 'warn', ...log } })
+    return Server.open(config, await createLog({ ...config.log, name: config.name }))
+  }
+
+  /** Starts a broker from a configuration that has been checked. */
+  static async open(config: Config, log: Log): Promise<Server> {
+    const names = Object.keys(config.listeners) as ProtocolName[]
+    const enabled = names.filter((name) => config.listeners[name]?.enabled === true)
+    const loaded = await Promise.all(enabled.map((name) => load(name, config)))
+    let server: Server | undefined
+    const broker = brokerOf(config, loaded, log, (error) => {
+      log.error({ error }, 'the store has failed; the broker stops')
+      void server?.close(error)
+    })
+    await broker.open()
+    const services = { clock: broker.clock, turn: broker.turn, slabs: new SlabPool(), limits: config.limits }
+    const open: OpenListener[] = []
+    try {
+      for (const [index, name] of enabled.entries()) {
+        const { protocol } = loaded[index] as LoadedProtocol
+        open.push(await listen(name, config.listeners, services, listenerEvents(protocol, broker, log)))
+        log.info({ protocol: name, url: open.at(-1)?.url }, 'listening')
+      }
+    } catch (error) {
+      for (const { tcp } of open) await tcp.emptied(0)
+      await broker.close()
+      throw error
+    }
+    server = new Server(config, broker, open, log)
+    return server
+  }
+
+  /** The address of a protocol's listener; throws if it has none. */
+  address(protocol: ProtocolName): AddressInfo {
+    return this.#listener(protocol).tcp.address
+  }
+
+  /** The URL for clients of a protocol; throws if it has no listener. */
+  url(protocol: ProtocolName): string {
+    return this.#listener(protocol).url
+  }
+
+  /** Connections open now. */
+  get connectionCount(): number {
+    return this.#open.reduce((sum, { tcp }) => sum + tcp.connectionCount, 0)
+  }
+
+  /** Begins a session within this process, under no client id unless one is given. */
+  connect(events: SessionEvents, identity: Partial<Identity> = {}): Session {
+    const session = this.#broker.connect({ principal: 'embedded', clientId: undefined, ...identity }, events)
+    if (session instanceof BrokerError) throw session
+    return session
+  }
+
+  /**
+   * Accepts no more connections, lets clients settle what they have for `limits.drainMsMax`, confirms what can be, tells
+   * every client and hangs up. Nothing of it is left in the process then. Idempotent.
+   */
+  close(reason?: BrokerError): Promise<void> {
+    this.#closing ??= this.#close(reason)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(reason: BrokerError | undefined): Promise<void> {
+    this.#log.info({ connections: this.connectionCount }, 'closing')
+    for (const { tcp } of this.#open) tcp.close()
+    await this.#stopped()
+    await Promise.all(this.#open.map(({ tcp }) => tcp.emptied(hangUpMsMax)))
+    this.#log.info({}, 'closed')
+    this.#onClosed(reason)
+  }
+
+  /** Resolves when the core has stopped, or is late with it: what waits has a limit. */
+  async #stopped(): Promise<void> {
+    const { clock, limits } = this.#broker
+    let lateness: Timer | undefined
+    const late = new Promise<boolean>((resolve) => {
+      lateness = clock.after(limits.drainMsMax + stopMsMax, () => resolve(true))
+    })
+    const isLate = await Promise.race([this.#broker.close().then(() => false), late])
+    lateness?.cancel()
+    if (isLate) this.#log.error({}, 'the broker has not stopped in time; its connections are cut')
+  }
+
+  #listener(protocol: ProtocolName): OpenListener {
+    const found = this.#open.find((listener) => listener.protocol === protocol)
+    if (found === undefined) throw new BrokerError('not-found', `this broker has no ${protocol} listener`)
+    return found
+  }
+}
+
+function brokerOf(
+  config: Config,
+  loaded: readonly LoadedProtocol[],
+  log: Log,
+  onFailure: (error: BrokerError) => void,
+): Broker {
+  const formats = new Map(loaded.flatMap((one) => one.formats).map((format) => [format.name, format]))
+  return new Broker({
+    name: config.name,
+    clock: systemClock,
+    turn: new Turn(),
+    store: new MemoryStore(),
+    access: logged(openAccess, log),
+    limits: config.limits,
+    policies: config.destinations,
+    runId: randomBytes(6).toString('hex'),
+    formats: (name) => formats.get(name),
+    onFailure,
+  })
+}
+
+function load(name: ProtocolName, config: Config): Promise<LoadedProtocol> {
+  const settings = config.listeners[name]
+  if (settings === undefined) throw new Error(`no settings for ${name}`)
+  const bodyBytesMax = Math.min(settings.limits.bodyBytesMax, config.limits.messageBytesMax)
+  return protocols[name](`ManifoldMQ/${version}`, { ...settings, limits: { ...settings.limits, bodyBytesMax } })
+}
+
+async function listen(
+  protocol: ProtocolName,
+  listeners: ListenersConfig,
+  services: WireServices,
+  events: TcpEvents,
+): Promise<OpenListener> {
+  const settings = listeners[protocol]
+  if (settings === undefined) throw new Error(`no settings for ${protocol}`)
+  const { host, port, backlog } = settings
+  const tcp = await listenTcp({ host, port, backlog, setting: `listeners.${protocol}` }, services, events)
+  return { protocol, url: tcp.url, tcp }
+}
+
+function listenerEvents(adapter: Protocol, broker: Broker, log: Log): TcpEvents {
+  const { name: protocol } = adapter
+  return {
+    accepted: (wire) => adapter.accept(wire, broker),
+    closed: ({ remote, stream }) => log.info({ protocol, remote, ...why(stream.errored) }, 'disconnected'),
+    troubled: (error) => log.warn({ protocol, code: error.code }, error.message),
+  }
+}
+
+function why(error: Error | null): object {
+  return error === null ? {} : { reason: error.message }
+}
+
+/** Writes a line for each client that comes in or is turned away. */
+function logged(access: Access, log: Log): Access {
+  return {
+    authenticate(login, answer) {
+      access.authenticate(login, (result) => {
+        const { protocol, remote, clientId } = login
+        if (result instanceof BrokerError)
+          log.warn({ protocol, remote, clientId, reason: result.message }, 'turned away')
+        else log.info({ protocol, remote, clientId, principal: result.principal }, 'connected')
+        answer(result)
+      })
+    },
+    authorise: (identity, action, address) => access.authorise(identity, action, address),
+  }
+}
+
+function isLog(log: ServerOptions['log']): log is Log {
+  return typeof log === 'object' && 'info' in log && typeof log.info === 'function'
+}
