@@ -2,10 +2,11 @@ import type { Frame, FrameHandler, FrameScratch, StompFault } from './frame.ts'
 import {
   Command,
   commandNames,
+  hasBody,
   headerHasEscape,
   headerHasUtf8,
-  headerNumberMask,
   headerStride,
+  isConnecting,
   readDecimal,
 } from './frame.ts'
 import type { Version } from './headers.ts'
@@ -46,6 +47,8 @@ const headerStepBytes = 1024
 /** A buffer for a cut body is at first no larger than this, then at most this many times what has been received. */
 const bodyStartBytes = 16 * 1024
 const bodyGrowth = 4
+/** Smaller buffers for cut frames are parts of a larger one (Buffer.poolSize): most cut frames are short, and short-lived. */
+const pooledBytesMax = 4 * 1024
 
 /**
  * Reads frames, of clients and of servers, from chunks cut anywhere. Sans-IO: it calls its handler from inside {@link push}
@@ -399,9 +402,11 @@ export class Decoder {
     }
     const bodyStart = this.#bodyStart
     if (bodyStart < end && bytes[bodyStart] !== 0 && !this.#mayHaveBody()) return this.#failNoBody(frame)
-    const nul = bytes.indexOf(0, this.#position)
-    if ((nul < 0 ? end : nul) - bodyStart > this.#limits.bodyBytesMax) return this.#failBody(frame)
-    if (nul < 0) return this.#suspend(frame, bytes, end, end)
+    const found = bytes.indexOf(0, this.#position)
+    // A buffer has room behind what has arrived.
+    const nul = found < 0 || found > end ? end : found
+    if (nul - bodyStart > this.#limits.bodyBytesMax) return this.#failBody(frame)
+    if (nul === end) return this.#suspend(frame, bytes, end, end)
     this.#bodyEnd = nul
     return true
   }
@@ -409,14 +414,15 @@ export class Decoder {
   /** Hands the frame over. Returns where the bytes after its NUL start. */
   #deliver(frame: Frame): number {
     const after = this.#bodyEnd + 1
-    frame.ownsBytes = this.#partial !== undefined
+    const partial = this.#partial
+    frame.ownsBytes = partial !== undefined && partial.length >= pooledBytesMax
     frame.command = this.#command
     frame.escapes = this.#escapes
     frame.headersStart = this.#headersStart
     frame.headersEnd = this.#headersEnd
     frame.bodyStart = this.#bodyStart
     frame.bodyEnd = hasBody(this.#command) ? this.#bodyEnd : this.#bodyStart
-    if (frame.ownsBytes) this.#release()
+    if (partial !== undefined) this.#release()
     this.#phase = Phase.between
     this.#handler.onFrame(frame)
     return after
@@ -452,7 +458,7 @@ export class Decoder {
     this.#bodyEnd -= start
     this.#frameStart = 0
     this.#partialBytes = end - start
-    this.#partial = Buffer.allocUnsafeSlow(this.#capacityFor(end - start))
+    this.#partial = allocate(this.#capacityFor(end - start))
     bytes.copy(this.#partial, 0, start, end)
     return false
   }
@@ -472,14 +478,14 @@ export class Decoder {
     const total = have + took
     let bytes = partial
     if (total > partial.length) {
-      bytes = Buffer.allocUnsafeSlow(this.#capacityFor(total))
+      bytes = allocate(this.#capacityFor(total))
       partial.copy(bytes, 0, 0, have)
       this.#partial = bytes
     }
     chunk.copy(bytes, have, from, from + took)
     this.#partialBytes = total
     if (this.#phase === Phase.sized && total <= this.#bodyEnd) return from + took
-    const read = this.#read(frame, bytes.subarray(0, total), 0, total)
+    const read = this.#read(frame, bytes, 0, total)
     // What was appended after the end of the frame is still in the chunk.
     return from + took - (total - read)
   }
@@ -514,18 +520,7 @@ export class Decoder {
     frame.clear()
     const saved = this.#headers
     if (saved === undefined) return
-    const count = this.#headerCount
-    while (frame.headers.length < count * headerStride) frame.grow()
-    for (let index = 0; index < count; index++) {
-      const at = index * headerStride
-      frame.headers[at] = saved[at] as number
-      frame.headers[at + 1] = saved[at + 1] as number
-      frame.headers[at + 2] = saved[at + 2] as number
-      frame.headers[at + 3] = saved[at + 3] as number
-      const header = (saved[at + 3] as number) & headerNumberMask
-      if (header !== 0 && (frame.first[header] as number) < 0) frame.first[header] = index
-    }
-    frame.headerCount = count
+    frame.restore(saved, this.#headerCount)
     if (this.#phase >= Phase.sized) frame.trims = this.#trims(frame)
   }
 
@@ -564,16 +559,12 @@ export class Decoder {
   }
 }
 
+function allocate(bytes: number): Buffer {
+  return bytes < pooledBytesMax ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes)
+}
+
 /** Bytes of a wrong header line that its error shows. */
 const lineBytesShown = 64
-
-function hasBody(command: Command): boolean {
-  return command === Command.send || command === Command.message || command === Command.error
-}
-
-function isConnecting(command: Command): boolean {
-  return command === Command.connect || command === Command.connected || command === Command.stomp
-}
 
 /** At most `bytesMax` of the bytes for a sentence: printable ASCII as it is, the rest as `\xNN`. */
 function quoted(bytes: Uint8Array, start: number, end: number, bytesMax: number): string {

@@ -1,4 +1,4 @@
-import { Command, commandNames } from './frame.ts'
+import { Command, commandNames, isConnecting } from './frame.ts'
 import type { Version } from './headers.ts'
 import { escapeHeader, writeHeaders } from './headers.ts'
 
@@ -20,6 +20,7 @@ const digitsMax = 16
 
 const nul = 0
 const lf = 10
+const zero = 48
 
 const contentLengthLine = Buffer.from('content-length:')
 const messageIdLine = Buffer.from('message-id:')
@@ -149,9 +150,9 @@ export function writeFrame(
   version: Version,
   body?: Uint8Array,
 ): void {
-  const isConnecting = command === Command.connect || command === Command.stomp || command === Command.connected
+  const escapes = isConnecting(command) ? '1.0' : version
   let head = `${commandNames.names[command]}\n`
-  for (const [name, value] of headers) head += headerLine(name, value, isConnecting ? '1.0' : version)
+  for (const [name, value] of headers) head += headerLine(name, value, escapes)
   if (body !== undefined && body.length > 0) head += `content-length:${body.length}\n`
   head += '\n'
   const headBytes = Buffer.byteLength(head)
@@ -273,19 +274,22 @@ function copyRange(buffer: Buffer, position: number, bytes: Uint8Array, start: n
   return at
 }
 
-/** Writes a non-negative integer below 10^16 in decimal digits. Returns where the next byte goes. */
+/** Writes a non-negative integer up to 2^53 - 1 in decimal digits. Returns where the next byte goes. */
 function putNumber(buffer: Buffer, position: number, value: number): number {
-  if (value < 10) {
-    buffer[position] = 48 + value
-    return position + 1
+  let at = position
+  let low = value
+  if (value >= 1_000_000_000) {
+    // The digits above the last nine; what is left fits the integers a processor divides quickly.
+    const high = Math.floor(value / 1_000_000_000)
+    low = value - high * 1_000_000_000
+    at = putNumber(buffer, at, high)
+    for (let power = 100_000_000; power > low && power > 1; power = (power / 10) | 0) buffer[at++] = zero
   }
-  let end = position + 1
-  for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) end += 1
-  let at = end
-  for (let rest = value; at > position; ) {
-    const next = Math.floor(rest / 10)
-    at -= 1
-    buffer[at] = 48 + (rest - next * 10)
+  let end = at + 1
+  for (let rest = (low / 10) | 0; rest > 0; rest = (rest / 10) | 0) end += 1
+  for (let to = end - 1, rest = low; to >= at; to--) {
+    const next = (rest / 10) | 0
+    buffer[to] = zero + rest - next * 10
     rest = next
   }
   return end

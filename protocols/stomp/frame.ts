@@ -37,6 +37,16 @@ export type Command = (typeof Command)[keyof typeof Command]
 /** The commands by their number. They are case sensitive (STOMP 1.2 "STOMP Frames"). */
 export const commandNames = new NameTable(Object.keys(Command).map((name) => name.toUpperCase()))
 
+/** Whether frames of this command have a body (STOMP 1.2 "Body"). */
+export function hasBody(command: Command): boolean {
+  return command === Command.send || command === Command.message || command === Command.error
+}
+
+/** Whether frames of this command are not escaped, since they decide the version (STOMP 1.2 "Value Encoding"). */
+export function isConnecting(command: Command): boolean {
+  return command === Command.connect || command === Command.connected || command === Command.stomp
+}
+
 /** Why a decoder stopped. The connection cannot go on: the bytes that follow have no meaning any more. */
 export interface StompFault {
   /** A code of src/errors.ts. */
@@ -72,7 +82,7 @@ const absent = -1
 export class Frame {
   /** The buffer all ranges of this frame are in. */
   bytes: Buffer
-  /** True if `bytes` belongs to this frame alone: views of it may then be kept, and nobody writes to it any more. */
+  /** True if `bytes` is this frame's alone, as of a long frame that came in pieces: views of it may then be kept. */
   ownsBytes: boolean
   command: Command
   /** The version whose escapes its headers have: 1.0, which has none, for CONNECT, STOMP and CONNECTED. */
@@ -247,6 +257,17 @@ export class Frame {
     this.trims = false
     this.bytes = noBytes
     this.ownsBytes = false
+  }
+
+  /** Takes over header lines that were kept, after {@link clear}; by the decoder only. */
+  restore(headers: Int32Array, count: number): void {
+    while (this.headers.length < count * headerStride) this.grow()
+    for (let at = 0; at < count * headerStride; at++) this.headers[at] = headers[at] as number
+    for (let index = 0; index < count; index++) {
+      const header = this.headerAt(index)
+      if (header !== 0 && (this.first[header] as number) < 0) this.first[header] = index
+    }
+    this.headerCount = count
   }
 
   /** Makes room for more header lines; by the decoder only. */

@@ -118,21 +118,15 @@ function encode(text: string, version: Version): string {
   return version === '1.2' ? escaped.replaceAll('\r', '\\r') : escaped
 }
 
-const snippets = [
-  '\0',
-  '\n',
-  '\r',
-  '\r\n',
-  '\n\n',
-  ':',
-  '\\',
-  '\\r',
-  'content-length:',
-  '-1',
-  '0x1',
-  '99999999999',
-  'SEND',
-  '\xff',
+const snippets = ['\0', '\n', '\r', '\r\n', '\n\n', ':', '\\', '\\r', '\xff', 'SEND']
+const lines = [
+  'content-length:-1\n',
+  'content-length:0x1\n',
+  'content-length:3001\n',
+  'content-length:4\n',
+  'né\n',
+  ':\n',
+  'x:\\q\n',
 ]
 
 /** The same bytes with some of them changed, cut out, doubled or put in. */
@@ -143,7 +137,7 @@ function mutate(random: Random, bytes: Buffer): Buffer {
     const to = Math.min(mutated.length, at + random.below(20))
     const head = mutated.subarray(0, at)
     const tail = mutated.subarray(at)
-    switch (random.below(6)) {
+    switch (random.below(7)) {
       case 0:
         mutated = Buffer.concat([head, Buffer.from([random.below(256)]), tail.subarray(1)])
         break
@@ -159,6 +153,12 @@ function mutate(random: Random, bytes: Buffer): Buffer {
       case 4:
         mutated = Buffer.from(head)
         break
+      case 5: {
+        // A whole line where one may start.
+        const line = mutated.indexOf(10, at) + 1
+        mutated = Buffer.concat([mutated.subarray(0, line), Buffer.from(random.pick(lines)), mutated.subarray(line)])
+        break
+      }
       default:
         mutated = Buffer.concat([
           head,
@@ -257,7 +257,7 @@ it(`reads ${frameCount} frames, and as many mutated ones, in the same way howeve
   let frames = 0
   let refused = 0
   let before = 0
-  let codes = new Set<string>()
+  const codes = { 'protocol-error': 0, 'limit-exceeded': 0, 'message-too-large': 0 }
   while (frames < frameCount) {
     const stream = makeStream(random)
     const mutated = mutate(random, stream.bytes)
@@ -265,16 +265,19 @@ it(`reads ${frameCount} frames, and as many mutated ones, in the same way howeve
     const error = decode(mutated, stream.version, [], limits).errors[0]
     if (error !== undefined) {
       refused += 1
-      codes = codes.add(error.code)
+      codes[error.code] += 1
     }
     frames += stream.frames.length
     if (before === 0 && frames >= frameCount / 10) before = usedBytes()
   }
   const grown = usedBytes() - before
-  console.log(`${frames} frames, ${refused} mutated streams refused, heap grown by ${Math.round(grown / 1024)} KiB`)
+  console.log(
+    `${frames} frames, ${refused} mutated streams refused ${JSON.stringify(codes)}, heap grown by ${Math.round(grown / 1024)} KiB`,
+  )
   expect(grown).toBeLessThan(8 * 1024 * 1024)
   expect(refused).toBeGreaterThan(frames / 20)
-  expect([...codes].sort()).toEqual(['limit-exceeded', 'message-too-large', 'protocol-error'])
+  // Every kind of refusal is met, the rarest about once in two hundred frames.
+  expect(Math.min(...Object.values(codes)), JSON.stringify(codes)).toBeGreaterThan(frames / 2000)
 })
 
 it('reads well-formed frames as stompit does', { timeout: 3_600_000 }, async () => {

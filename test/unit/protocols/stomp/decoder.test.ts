@@ -163,7 +163,7 @@ describe('chunks', () => {
     expect(handler.bodies).toEqual(['abc'])
   })
 
-  it('gives a cut frame a buffer of its own, that is not used again', () => {
+  it('gives a long frame that is cut a buffer of its own, which may be kept', () => {
     const kept: Buffer[] = []
     const handler = new Bodies()
     handler.react = (_, frame) => {
@@ -171,8 +171,18 @@ describe('chunks', () => {
       kept.push(frame.bytes.subarray(frame.bodyStart, frame.bodyEnd))
     }
     const decoder = decoderFor(handler)
+    const bodies = ['a', 'b', 'c'].map((letter) => letter.repeat(5000))
+    const bytes = Buffer.from(bodies.map((body) => `SEND\ncontent-length:5000\n\n${body}\0`).join(''))
+    for (let at = 0; at < bytes.length; at += 1000) decoder.push(bytes.subarray(at, at + 1000))
+    expect(kept.map(String)).toEqual(bodies)
+  })
+
+  it('does not give a short frame that is cut a buffer of its own', () => {
+    const handler = new Bodies()
+    handler.react = (_, frame) => expect(frame.ownsBytes).toBe(false)
+    const decoder = decoderFor(handler)
     for (const part of ['SEND\n\na', 'bc\0SEND\n', '\ndef\0SE', 'ND\n\nghi\0']) decoder.push(Buffer.from(part))
-    expect(kept.map(String)).toEqual(['abc', 'def', 'ghi'])
+    expect(handler.bodies).toEqual(['abc', 'def', 'ghi'])
   })
 
   it('takes a plain Uint8Array', () => {
@@ -206,15 +216,20 @@ describe('memory', () => {
   /** Bytes asked for while `run` runs, in all and at most at a time. */
   function allocations(run: () => void): { total: number; largest: number } {
     const sizes: number[] = []
-    const allocate = Buffer.allocUnsafeSlow
-    const spy = vi.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((size) => {
+    const { allocUnsafe, allocUnsafeSlow } = Buffer
+    const pooled = vi.spyOn(Buffer, 'allocUnsafe').mockImplementation((size) => {
       sizes.push(size)
-      return allocate(size) as Buffer<ArrayBuffer>
+      return allocUnsafe(size) as Buffer<ArrayBuffer>
+    })
+    const own = vi.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((size) => {
+      sizes.push(size)
+      return allocUnsafeSlow(size) as Buffer<ArrayBuffer>
     })
     try {
       run()
     } finally {
-      spy.mockRestore()
+      pooled.mockRestore()
+      own.mockRestore()
     }
     return { total: sizes.reduce((sum, size) => sum + size, 0), largest: Math.max(0, ...sizes) }
   }
@@ -277,6 +292,15 @@ describe('memory', () => {
     }
   })
 
+  it('stops an endless command after 34 bytes', () => {
+    const recorder = new Recorder()
+    const decoder = decoderFor(recorder)
+    decoder.push(Buffer.alloc(33, 'A'))
+    expect(recorder.errors).toEqual([])
+    decoder.push(Buffer.from('A'))
+    expect(recorder.errors).toHaveLength(1)
+  })
+
   it('stops endless headers at the limits', () => {
     const recorder = new Recorder()
     const decoder = decoderFor(recorder, '1.2')
@@ -317,7 +341,9 @@ describe('what the handler may do', () => {
     decoder.push(chunk)
     chunk.fill(0xee)
     expect([handler.bodies, handler.heartBeats]).toEqual([['a'], 0])
-    decoder.push(Buffer.from('ND\n\ne\0'))
+    const later = Buffer.from('ND\n\ne\0')
+    decoder.push(later)
+    later.fill(0xee)
     expect(handler.bodies).toEqual(['a'])
     decoder.resume()
     expect([handler.bodies, handler.heartBeats]).toEqual([['a', 'b'], 2])
@@ -365,6 +391,20 @@ describe('what the handler may do', () => {
     const decoder = decoderFor(handler)
     handler.react = (body) => {
       if (body === 'a') decoder.push(Buffer.from('SEND\n\nc\0'))
+    }
+    decoder.push(Buffer.from('SEND\n\na\0SEND\n\nb\0'))
+    expect(handler.bodies).toEqual(['a', 'b', 'c'])
+  })
+
+  it('push to it and resume it: those bytes still come after the rest of the chunk', () => {
+    const handler = new Bodies()
+    const decoder = decoderFor(handler)
+    handler.react = (body) => {
+      if (body !== 'a') return
+      decoder.push(Buffer.from('SEND\n\nc\0'))
+      decoder.pause()
+      decoder.resume()
+      expect(handler.bodies).toEqual(['a'])
     }
     decoder.push(Buffer.from('SEND\n\na\0SEND\n\nb\0'))
     expect(handler.bodies).toEqual(['a', 'b', 'c'])

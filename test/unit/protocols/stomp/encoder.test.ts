@@ -221,6 +221,13 @@ describe('the frames of a client', () => {
     ])
   })
 
+  it('CONNECT, STOMP and CONNECTED are not escaped in any version (1.2 Value Encoding)', () => {
+    for (const command of [Command.connect, Command.stomp, Command.connected]) {
+      const text = written((sink) => writeFrame(sink, command, [['passcode', 'a:b\\c']], '1.2'))
+      expect(text).toContain('\npasscode:a:b\\c\n\n')
+    }
+  })
+
   it('a body with NULs has a content-length (1.2 Header content-length: the frame MUST include it)', () => {
     expect(written((sink) => writeFrame(sink, Command.send, [], '1.2', Buffer.from('\0')))).toBe(
       'SEND\ncontent-length:1\n\n\0\0',

@@ -213,7 +213,9 @@ describe('a header block for another version', () => {
 
   it('loses nothing upwards', () => {
     expect(transcoded('a:b:c\\d\n', '1.0', '1.2')).toBe('a:b\\cc\\\\d\n')
-    expect(transcoded('a: b \n', '1.0', '1.1')).toBe('a:b\n')
+    expect(transcoded('a:b:c\n', '1.0', '1.2')).toBe('a:b\\cc\n')
+    expect(transcoded('a: b\n', '1.0', '1.1')).toBe('a:b\n')
+    expect(transcoded('a:b \n', '1.0', '1.1')).toBe('a:b\n')
     expect(transcoded('a:b\rc\r\n', '1.1', '1.2')).toBe('a:b\\rc\\r\n')
     expect(transcoded('a:b\rc\n', '1.0', '1.1')).toBe('a:b\rc\n')
   })
