@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import type { ContentFormat } from '../message.ts'
 import type { SessionEvents } from '../session.ts'
-import type { MessageStore, OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
+import type { MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
 import type { Turn } from '../turn.ts'
 import type { Access, Identity, Login } from './access.ts'
 import { Commits } from './commits.ts'
@@ -187,9 +187,15 @@ export class Broker implements SessionHost {
     const place = this.#placeOf(record)
     if (place === undefined) return
     place.restore(record.id, record.lastSequence)
+    for (const [priority, count] of record.counts.entries()) {
+      if (count > 0) await this.#restoreEntries(record.id, priority, place)
+    }
+  }
+
+  async #restoreEntries(owner: OwnerId, priority: number, place: Queue | Retained): Promise<void> {
     let after = 0
     for (;;) {
-      const entries: readonly StoredEntry[] = await this.#options.store.read(record.id, after, restorePage)
+      const entries: readonly StoredEntry[] = await this.#options.store.read(owner, priority, after, restorePage)
       for (const entry of entries) place.restoreEntry(entry)
       after = entries.at(-1)?.sequence ?? after
       if (entries.length < restorePage) return

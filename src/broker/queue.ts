@@ -193,9 +193,9 @@ export class Queue implements Dispatchable {
     if (from.isStored && this.#spec !== undefined) {
       delivery.isStored = true
       const batch = this.#context.batch()
-      batch.move(from.queue.ownerId(), from.sequence, this.ownerId(), delivery.sequence, message)
+      batch.move(from.queue.ownerId(), from.message.priority, from.sequence, this.ownerId(), delivery.sequence, message)
     } else if (from.isStored) {
-      this.#context.batch().ack(from.queue.ownerId(), from.sequence)
+      this.#context.batch().ack(from.queue.ownerId(), from.message.priority, from.sequence, false)
     }
     this.#append(delivery)
   }
@@ -472,7 +472,7 @@ export class Queue implements Dispatchable {
     const notBefore = delay > 0 ? this.#context.clock.now() + delay : 0
     if (delivery.isStored) {
       const batch = this.#context.batch()
-      batch.redeliver(this.ownerId(), delivery.sequence, delivery.deliveryCount, notBefore)
+      batch.redeliver(this.ownerId(), delivery.message.priority, delivery.sequence, delivery.deliveryCount, notBefore)
     }
     if (notBefore === 0) {
       this.#giveBack(delivery)
@@ -544,9 +544,11 @@ export class Queue implements Dispatchable {
     this.#readyCount -= 1
   }
 
-  #forget(delivery: QueuedDelivery): void {
+  #forget(delivery: QueuedDelivery, isFinal = false): void {
     delivery.state = 'settled'
-    if (delivery.isStored) this.#context.batch().ack(this.ownerId(), delivery.sequence)
+    if (delivery.isStored) {
+      this.#context.batch().ack(this.ownerId(), delivery.message.priority, delivery.sequence, isFinal)
+    }
     this.#unaccount(delivery)
   }
 

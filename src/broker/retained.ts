@@ -84,7 +84,7 @@ export class Retained {
 
   #forget(kept: Kept): void {
     this.#context.memory.release(kept.message)
-    if (kept.isStored) this.#context.batch().ack(this.#owner(), kept.sequence)
+    if (kept.isStored) this.#context.batch().ack(this.#owner(), kept.message.priority, kept.sequence, false)
   }
 
   #owner(): OwnerId {

@@ -89,7 +89,11 @@ export class BrokerSubscription implements Subscription {
     else this.apply(delivery, outcome)
   }
 
-  settleThrough(delivery: QueuedDelivery, outcome: Outcome, transaction?: BrokerTransaction): readonly QueuedDelivery[] {
+  settleThrough(
+    delivery: QueuedDelivery,
+    outcome: Outcome,
+    transaction?: BrokerTransaction,
+  ): readonly QueuedDelivery[] {
     const settled: QueuedDelivery[] = []
     if (delivery.subscription !== this) return settled
     let next = this.#unsettled.head

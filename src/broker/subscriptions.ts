@@ -57,7 +57,10 @@ export class Subscriptions {
   }
 
   /** What a client's named subscription collects. */
-  find(clientId: string | undefined, name: string): { readonly address: Address; readonly selector: string } | undefined {
+  find(
+    clientId: string | undefined,
+    name: string,
+  ): { readonly address: Address; readonly selector: string } | undefined {
     const named = this.#find(clientId, name)
     return named === undefined ? undefined : { address: named.binding.filter, selector: named.selectorText }
   }

@@ -20,6 +20,7 @@ type Change = (owners: Map<OwnerId, Owner>) => void
  * in turn as a disk would. What was committed is there after `close` and `open`; it does not outlive the process.
  */
 export class MemoryStore implements MessageStore {
+  readonly isPaging = false
   readonly #owners: Map<OwnerId, Owner>
   #lastOwner: OwnerId
   #commitsUnderWay: number
@@ -35,7 +36,13 @@ export class MemoryStore implements MessageStore {
   open(): Promise<readonly OwnerRecord[]> {
     const records: OwnerRecord[] = []
     for (const [id, { spec, entries, lastSequence }] of this.#owners) {
-      records.push({ id, spec, count: entries.size, lastSequence })
+      const counts = new Array<number>(10).fill(0)
+      let bytes = 0
+      for (const { message } of entries.values()) {
+        counts[message.priority] = (counts[message.priority] ?? 0) + 1
+        bytes += message.size
+      }
+      records.push({ id, spec, counts, bytes, lastSequence })
     }
     return Promise.resolve(records)
   }
@@ -59,11 +66,13 @@ export class MemoryStore implements MessageStore {
     })
   }
 
-  read(owner: OwnerId, after: number, count: number): Promise<readonly StoredEntry[]> {
+  read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]> {
     const found: StoredEntry[] = []
     for (const [sequence, held] of this.#owners.get(owner)?.entries ?? []) {
       if (found.length === count) break
-      if (sequence > after) found.push({ sequence, ...held, redelivered: held.deliveryCount > 0 })
+      if (sequence > after && held.message.priority === priority) {
+        found.push({ sequence, ...held, redelivered: held.deliveryCount > 0 })
+      }
     }
     return Promise.resolve(found)
   }
@@ -109,11 +118,25 @@ class MemoryBatch implements WriteBatch {
     this.#changes.push((owners) => insert(owners, owner, sequence, { message, deliveryCount: 0, notBefore }))
   }
 
-  ack(owner: OwnerId, sequence: number): void {
+  ack(owner: OwnerId, _priority: number, sequence: number): void {
     this.#changes.push((owners) => owners.get(owner)?.entries.delete(sequence))
   }
 
-  redeliver(owner: OwnerId, sequence: number, deliveryCount: number, notBefore: number): void {
+  clear(owner: OwnerId, priority: number, upTo: number): void {
+    this.#changes.push((owners) => {
+      const entries = owners.get(owner)?.entries
+      if (entries === undefined) return
+      for (const [sequence, { message }] of entries) {
+        if (sequence <= upTo && message.priority === priority) entries.delete(sequence)
+      }
+    })
+  }
+
+  horizon(): void {
+    // What is in memory does not outlive a crash.
+  }
+
+  redeliver(owner: OwnerId, _priority: number, sequence: number, deliveryCount: number, notBefore: number): void {
     this.#changes.push((owners) => {
       const held = owners.get(owner)?.entries.get(sequence)
       if (held === undefined) return
@@ -122,7 +145,7 @@ class MemoryBatch implements WriteBatch {
     })
   }
 
-  move(from: OwnerId, sequence: number, to: OwnerId, toSequence: number, message: Message): void {
+  move(from: OwnerId, _priority: number, sequence: number, to: OwnerId, toSequence: number, message: Message): void {
     this.#changes.push((owners) => {
       owners.get(from)?.entries.delete(sequence)
       insert(owners, to, toSequence, { message, deliveryCount: 0, notBefore: 0 })

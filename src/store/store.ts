@@ -15,8 +15,9 @@ export interface OwnerSpec {
 export interface OwnerRecord {
   readonly id: OwnerId
   readonly spec: OwnerSpec
-  /** Entries it holds. */
-  readonly count: number
+  /** Entries it holds, for each priority from 0 to 9, and their bytes. */
+  readonly counts: readonly number[]
+  readonly bytes: number
   /** Highest sequence it ever held. */
   readonly lastSequence: number
 }
@@ -26,7 +27,7 @@ export interface StoredEntry {
   readonly message: Message
   /** Failed deliveries so far. */
   readonly deliveryCount: number
-  /** True if a consumer may have seen it. */
+  /** True if a consumer may have seen it before the store was opened. */
   readonly redelivered: boolean
   /** Not to be delivered before, milliseconds since the epoch; 0: at once. */
   readonly notBefore: number
@@ -40,24 +41,35 @@ export interface WriteBatch {
   remove(owner: OwnerId): void
   /** Adds an entry. Consecutive puts of the same message object share one stored body. Sequences grow per owner. */
   put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void
-  ack(owner: OwnerId, sequence: number): void
-  redeliver(owner: OwnerId, sequence: number, deliveryCount: number, notBefore: number): void
+  /**
+   * An entry leaves. `isFinal`: whatever else becomes of the batch, a consumer has accepted the message, so that an entry
+   * not yet written need never be.
+   */
+  ack(owner: OwnerId, priority: number, sequence: number, isFinal: boolean): void
+  /** Every entry of that priority up to a sequence leaves. */
+  clear(owner: OwnerId, priority: number, upTo: number): void
+  /** An entry was delivered in vain, or may have been: from now on it counts as seen. */
+  redeliver(owner: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void
   /** Takes an entry out of one owner and puts it in another under the message's new address and annotations. */
-  move(from: OwnerId, sequence: number, to: OwnerId, toSequence: number, message: Message): void
+  move(from: OwnerId, priority: number, sequence: number, to: OwnerId, toSequence: number, message: Message): void
+  /** Consumers may be given entries up to this sequence once the batch is durable; after a crash they count as seen. */
+  horizon(owner: OwnerId, sequence: number): void
 }
 
 export type CommitDone = (error?: BrokerError) => void
 
-/** Where durable messages are kept. One per broker; see design notes in docs for what each engine promises. */
+/** Where durable messages are kept. One per broker. */
 export interface MessageStore {
+  /** True if messages need not stay in memory once they are committed, but can be read back. */
+  readonly isPaging: boolean
   /** Reads what is there. `formats` finds the content format of a stored name. Appends are allowed afterwards. */
   open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]>
   /** A new, empty batch. */
   batch(): WriteBatch
   /** Makes the batch durable, in the order of commits, then calls back once, never before it returns. */
   commit(batch: WriteBatch, done: CommitDone): void
-  /** Up to `count` entries of an owner after a sequence, in the order of sequences. */
-  read(owner: OwnerId, after: number, count: number): Promise<readonly StoredEntry[]>
+  /** Up to `count` entries of an owner and priority after a sequence, in the order of sequences; fewer only at the end. */
+  read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]>
   /** Waits for commits under way. Idempotent. */
   close(): Promise<void>
 }

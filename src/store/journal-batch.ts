@@ -1,0 +1,101 @@
+import type { Message } from '../message.ts'
+import { RecordType } from './frame.ts'
+import type { OwnerId, OwnerSpec, WriteBatch } from './store.ts'
+
+/** One change of a batch. */
+export interface Change {
+  readonly type: RecordType
+  readonly owner: OwnerId
+  readonly priority: number
+  readonly sequence: number
+  readonly message: Message | undefined
+  /** Not before (put, redeliver), or the last sequence that goes (ack). */
+  number: number
+  readonly deliveryCount: number
+  readonly spec: OwnerSpec | undefined
+  /** Taken back before it was written: acknowledged while it waited. */
+  isCancelled: boolean
+}
+
+/** Changes of one turn, in order. Acknowledgements of neighbours become one. */
+export class JournalBatch implements WriteBatch {
+  readonly changes: Change[]
+  /** Entries that a consumer has accepted for good. */
+  readonly finals: { readonly owner: OwnerId; readonly sequence: number }[]
+  /** Roughly what they take in a frame. */
+  bytes: number
+  readonly #nextOwner: () => OwnerId
+
+  constructor(nextOwner: () => OwnerId) {
+    this.changes = []
+    this.finals = []
+    this.bytes = 0
+    this.#nextOwner = nextOwner
+  }
+
+  get isEmpty(): boolean {
+    return this.changes.length === 0
+  }
+
+  define(spec: OwnerSpec): OwnerId {
+    const owner = this.#nextOwner()
+    this.#add(RecordType.define, owner, 0, 0, undefined, 0, 0, spec)
+    return owner
+  }
+
+  remove(owner: OwnerId): void {
+    this.#add(RecordType.remove, owner, 0, 0, undefined, 0, 0, undefined)
+  }
+
+  put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void {
+    this.bytes += message.content.length
+    this.#add(RecordType.put, owner, message.priority, sequence, message, notBefore, 0, undefined)
+  }
+
+  ack(owner: OwnerId, priority: number, sequence: number, isFinal: boolean): void {
+    if (isFinal) this.finals.push({ owner, sequence })
+    const last = this.changes.at(-1)
+    if (
+      last !== undefined &&
+      last.type === RecordType.ack &&
+      last.owner === owner &&
+      last.priority === priority &&
+      last.number + 1 === sequence
+    ) {
+      last.number = sequence
+      return
+    }
+    this.#add(RecordType.ack, owner, priority, sequence, undefined, sequence, 0, undefined)
+  }
+
+  clear(owner: OwnerId, priority: number, upTo: number): void {
+    this.#add(RecordType.ack, owner, priority, 0, undefined, upTo, 0, undefined)
+  }
+
+  redeliver(owner: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void {
+    this.#add(RecordType.redeliver, owner, priority, sequence, undefined, notBefore, deliveryCount, undefined)
+  }
+
+  move(from: OwnerId, priority: number, sequence: number, to: OwnerId, toSequence: number, message: Message): void {
+    this.put(to, toSequence, message, 0)
+    this.ack(from, priority, sequence, false)
+  }
+
+  horizon(owner: OwnerId, sequence: number): void {
+    this.#add(RecordType.horizon, owner, 0, sequence, undefined, 0, 0, undefined)
+  }
+
+  #add(
+    type: RecordType,
+    owner: OwnerId,
+    priority: number,
+    sequence: number,
+    message: Message | undefined,
+    number: number,
+    deliveryCount: number,
+    spec: OwnerSpec | undefined,
+  ): void {
+    this.bytes += 120
+    this.changes.push({ type, owner, priority, sequence, message, number, deliveryCount, spec, isCancelled: false })
+  }
+}

@@ -1,0 +1,102 @@
+import { fdatasync, write } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { Turn, Word, wordCount } from './commit-words.ts'
+import type { Flushed } from './disk.ts'
+
+/** Writes frames and flushes them, one at a time. */
+export interface CommitLane {
+  allocate(bytes: number): Buffer
+  /** Writes the first `bytes` of `memory` at `offset` of the file and flushes; calls back later, never at once. */
+  commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void
+  close(): Promise<void>
+}
+
+const frameAreaBytes = 2 * 4 * 1024 * 1024 + 4096
+
+/**
+ * A thread of the journal's own that sleeps on shared memory: a commit costs no message between threads, and no other work in
+ * the process can hold it up, as work in libuv's pool can.
+ */
+export class WorkerLane implements CommitLane {
+  readonly #words: Int32Array
+  readonly #memory: SharedArrayBuffer
+  readonly #worker: Worker
+  #allocated: number
+  #isClosed: boolean
+
+  constructor() {
+    this.#memory = new SharedArrayBuffer(frameAreaBytes)
+    this.#words = new Int32Array(new SharedArrayBuffer(wordCount * 4))
+    this.#allocated = 0
+    this.#isClosed = false
+    this.#worker = new Worker(
+      new URL(`./commit-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
+      {
+        workerData: { words: this.#words.buffer, memory: this.#memory },
+      },
+    )
+    this.#worker.unref()
+  }
+
+  allocate(bytes: number): Buffer {
+    const start = this.#allocated
+    if (start + bytes > this.#memory.byteLength) throw new Error('the memory for frames is used up')
+    this.#allocated = start + bytes
+    return Buffer.from(this.#memory, start, bytes)
+  }
+
+  commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+    const words = this.#words
+    words[Word.fd] = fd
+    words[Word.memoryStart] = memory.byteOffset
+    words[Word.bytes] = bytes
+    words[Word.offset] = offset
+    words[Word.fault] = 0
+    Atomics.store(words, Word.state, Turn.work)
+    Atomics.notify(words, Word.state)
+    this.#await(flushed)
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    Atomics.store(this.#words, Word.state, Turn.stop)
+    Atomics.notify(this.#words, Word.state)
+    await this.#worker.terminate()
+  }
+
+  #await(flushed: Flushed): void {
+    const wait = Atomics.waitAsync(this.#words, Word.state, Turn.work)
+    if (wait.async) void wait.value.then(() => this.#finish(flushed))
+    else queueMicrotask(() => this.#finish(flushed))
+  }
+
+  #finish(flushed: Flushed): void {
+    if (Atomics.load(this.#words, Word.state) === Turn.work) {
+      this.#await(flushed)
+      return
+    }
+    const fault = this.#words[Word.fault] ?? 0
+    if (fault === 0) flushed()
+    else flushed(Object.assign(new Error(`the journal cannot be written (errno ${fault})`), { errno: -fault }))
+  }
+}
+
+/** Commits through libuv's pool: no thread of its own, but other work in the pool delays it. */
+export class PoolLane implements CommitLane {
+  allocate(bytes: number): Buffer {
+    return Buffer.allocUnsafeSlow(bytes)
+  }
+
+  commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+    write(fd, memory, 0, bytes, offset, (error, written) => {
+      if (error !== null) flushed(error)
+      else if (written < bytes) flushed(new Error(`only ${written} of ${bytes} bytes were written`))
+      else fdatasync(fd, (fault) => flushed(fault ?? undefined))
+    })
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}

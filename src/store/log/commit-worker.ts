@@ -1,0 +1,35 @@
+/** The thread of a WorkerLane: waits for a frame, writes it, flushes it, says so. */
+import { fdatasyncSync, writeSync } from 'node:fs'
+import { workerData } from 'node:worker_threads'
+import { Turn, Word } from './commit-words.ts'
+
+const words = new Int32Array(workerData.words as SharedArrayBuffer)
+const memory = Buffer.from(workerData.memory as SharedArrayBuffer)
+
+for (;;) {
+  const state = Atomics.load(words, Word.state)
+  if (state === Turn.stop) break
+  if (state !== Turn.work) {
+    Atomics.wait(words, Word.state, state)
+    continue
+  }
+  words[Word.fault] = writeAndFlush()
+  Atomics.store(words, Word.state, Turn.done)
+  Atomics.notify(words, Word.state)
+}
+
+/** The errno of what went wrong; 0 if nothing did. */
+function writeAndFlush(): number {
+  const fd = words[Word.fd] ?? 0
+  const start = words[Word.memoryStart] ?? 0
+  const bytes = words[Word.bytes] ?? 0
+  const offset = words[Word.offset] ?? 0
+  try {
+    let written = 0
+    while (written < bytes) written += writeSync(fd, memory, start + written, bytes - written, offset + written)
+    fdatasyncSync(fd)
+    return 0
+  } catch (error) {
+    return Math.abs((error as NodeJS.ErrnoException).errno ?? 5)
+  }
+}

@@ -1,0 +1,111 @@
+import { type FileHandle, mkdir, open, readdir, readFile, rename, statfs, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CommitLane } from './commit-lane.ts'
+import type { Disk, DiskFile, Flushed } from './disk.ts'
+
+class RealFile implements DiskFile {
+  readonly name: string
+  readonly handle: FileHandle
+
+  constructor(name: string, handle: FileHandle) {
+    this.name = name
+    this.handle = handle
+  }
+
+  async read(offset: number, bytes: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafeSlow(bytes)
+    let length = 0
+    while (length < bytes) {
+      const { bytesRead } = await this.handle.read(buffer, length, bytes - length, offset + length)
+      if (bytesRead === 0) break
+      length += bytesRead
+    }
+    return buffer.subarray(0, length)
+  }
+
+  async size(): Promise<number> {
+    return (await this.handle.stat()).size
+  }
+
+  async close(): Promise<void> {
+    await this.handle.close()
+  }
+}
+
+/** A folder of the machine's file system. */
+export class FileDisk implements Disk {
+  readonly #folder: string
+  readonly #lane: CommitLane
+
+  private constructor(folder: string, lane: CommitLane) {
+    this.#folder = folder
+    this.#lane = lane
+  }
+
+  /** Makes the folder if it is not there. */
+  static async open(folder: string, lane: CommitLane): Promise<FileDisk> {
+    await mkdir(folder, { recursive: true })
+    return new FileDisk(folder, lane)
+  }
+
+  async list(): Promise<readonly string[]> {
+    return await readdir(this.#folder)
+  }
+
+  async open(name: string): Promise<DiskFile> {
+    const path = join(this.#folder, name)
+    const handle = await open(path, 'r+').catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+      return open(path, 'w+')
+    })
+    return new RealFile(name, handle)
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await rename(join(this.#folder, from), join(this.#folder, to))
+  }
+
+  async remove(name: string): Promise<void> {
+    await unlink(join(this.#folder, name))
+  }
+
+  async flushFolder(): Promise<void> {
+    const handle = await open(this.#folder, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async writeFile(name: string, bytes: Uint8Array): Promise<void> {
+    await writeFile(join(this.#folder, name), bytes, { flush: true })
+  }
+
+  async readFile(name: string): Promise<Buffer> {
+    return await readFile(join(this.#folder, name))
+  }
+
+  allocate(bytes: number): Buffer {
+    return this.#lane.allocate(bytes)
+  }
+
+  commit(file: DiskFile, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+    if (!(file instanceof RealFile)) throw new Error('a file of another disk')
+    this.#lane.commit(file.handle.fd, memory, bytes, offset, flushed)
+  }
+
+  async flush(file: DiskFile): Promise<void> {
+    if (!(file instanceof RealFile)) throw new Error('a file of another disk')
+    await file.handle.datasync()
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#folder)
+    return bavail * bsize
+  }
+
+  async close(): Promise<void> {
+    await this.#lane.close()
+  }
+}

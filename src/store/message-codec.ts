@@ -1,0 +1,209 @@
+/**
+ * A message as the store keeps it. Little endian.
+ *
+ *      0  u8   flags: 1 durable, 2 retain, 4 has a group, 8 has annotations
+ *      1  u8   priority
+ *      2  u16  reserved
+ *      4  f64  expires at
+ *     12  f64  deliver at
+ *     20  f64  timestamp
+ *     28  f64  number within its source
+ *     36  u32  length of the header block
+ *     40  u32  length of the envelope
+ *     44       envelope: values (src/value-codec.ts) of format name, kind and name of the address, id prefix, client id, principal
+ *              group: u32 length, text; if there is one
+ *              annotations: u32 length, a map value; if there are any
+ *              content
+ */
+import { Address, type AddressKind } from '../address.ts'
+import { type Annotations, type ContentFormat, Message, MessageSource } from '../message.ts'
+import { isTyped } from '../value.ts'
+import { ValueReader, ValueWriter } from '../value-codec.ts'
+
+const fixedBytes = 44
+const flagDurable = 1
+const flagRetain = 2
+const flagGroup = 4
+const flagAnnotations = 8
+
+interface Envelope {
+  readonly address: Address
+  readonly format: ContentFormat
+  readonly bytes: Uint8Array
+}
+
+/** Writes messages. Remembers what messages of one source have in common, which is most of what is not content. */
+export class MessageEncoder {
+  readonly #envelopes: WeakMap<MessageSource, Envelope>
+  #lastSource: MessageSource | undefined
+  #lastEnvelope: Envelope | undefined
+
+  constructor() {
+    this.#envelopes = new WeakMap()
+    this.#lastSource = undefined
+    this.#lastEnvelope = undefined
+  }
+
+  /** Bytes that {@link write} takes. */
+  size(message: Message): number {
+    let bytes = fixedBytes + this.#envelope(message).bytes.length + message.content.length
+    if (message.groupId !== undefined) bytes += 4 + Buffer.byteLength(message.groupId)
+    if (message.annotations !== undefined) bytes += 4 + annotationBytes(message.annotations).length
+    return bytes
+  }
+
+  /** Writes the message at `at`, but for its content if that is stored in parts. Returns where it ends. */
+  write(message: Message, memory: Buffer, at: number, withContent: boolean): number {
+    const envelope = this.#envelope(message).bytes
+    const { groupId, annotations } = message
+    memory[at] =
+      (message.durable ? flagDurable : 0) |
+      (message.retain ? flagRetain : 0) |
+      (groupId === undefined ? 0 : flagGroup) |
+      (annotations === undefined ? 0 : flagAnnotations)
+    memory[at + 1] = message.priority
+    memory.writeUInt16LE(0, at + 2)
+    memory.writeDoubleLE(message.expiresAt, at + 4)
+    memory.writeDoubleLE(message.deliverAt, at + 12)
+    memory.writeDoubleLE(message.timestamp, at + 20)
+    memory.writeDoubleLE(message.number, at + 28)
+    memory.writeUInt32LE(message.bodyOffset, at + 36)
+    memory.writeUInt32LE(envelope.length, at + 40)
+    memory.set(envelope, at + fixedBytes)
+    let end = at + fixedBytes + envelope.length
+    if (groupId !== undefined) {
+      const bytes = memory.write(groupId, end + 4)
+      memory.writeUInt32LE(bytes, end)
+      end += 4 + bytes
+    }
+    if (annotations !== undefined) {
+      const bytes = annotationBytes(annotations)
+      memory.writeUInt32LE(bytes.length, end)
+      memory.set(bytes, end + 4)
+      end += 4 + bytes.length
+    }
+    if (!withContent) return end
+    memory.set(message.content, end)
+    return end + message.content.length
+  }
+
+  #envelope(message: Message): Envelope {
+    const { source, address, format } = message
+    let found = this.#lastSource === source ? this.#lastEnvelope : this.#envelopes.get(source)
+    if (found === undefined || found.address !== address || found.format !== format) {
+      found = { address, format, bytes: envelopeBytes(message) }
+      this.#envelopes.set(source, found)
+    }
+    this.#lastSource = source
+    this.#lastEnvelope = found
+    return found
+  }
+}
+
+/** Reads messages back; those of one source share its object again. */
+export class MessageDecoder {
+  readonly #formats: (name: string) => ContentFormat | undefined
+  /** The envelope of the last message, since neighbours in the log mostly share it. */
+  #lastBytes: Buffer
+  #last: DecodedEnvelope | undefined
+
+  constructor(formats: (name: string) => ContentFormat | undefined) {
+    this.#formats = formats
+    this.#lastBytes = Buffer.alloc(0)
+    this.#last = undefined
+  }
+
+  /**
+   * The message in `bytes` from `at` to `end`; its content is a view of them, or `content` if that was stored in parts.
+   * Throws an Error if they hold none, or one of a format that nobody knows any more.
+   */
+  read(bytes: Buffer, at: number, end: number, content?: Buffer): Message {
+    const flags = bytes.readUInt8(at)
+    const envelopeEnd = at + fixedBytes + bytes.readUInt32LE(at + 40)
+    const envelope = this.#envelope(bytes.subarray(at + fixedBytes, envelopeEnd))
+    let rest = envelopeEnd
+    let groupId: string | undefined
+    if ((flags & flagGroup) !== 0) {
+      const length = bytes.readUInt32LE(rest)
+      groupId = bytes.toString('utf8', rest + 4, rest + 4 + length)
+      rest += 4 + length
+    }
+    let annotations: Annotations | undefined
+    if ((flags & flagAnnotations) !== 0) {
+      const length = bytes.readUInt32LE(rest)
+      annotations = readAnnotations(bytes.subarray(rest + 4, rest + 4 + length))
+      rest += 4 + length
+    }
+    return new Message({
+      address: envelope.address,
+      format: envelope.format,
+      content: content ?? bytes.subarray(rest, end),
+      bodyOffset: bytes.readUInt32LE(at + 36),
+      durable: (flags & flagDurable) !== 0,
+      priority: bytes.readUInt8(at + 1),
+      expiresAt: bytes.readDoubleLE(at + 4),
+      deliverAt: bytes.readDoubleLE(at + 12),
+      timestamp: bytes.readDoubleLE(at + 20),
+      groupId,
+      retain: (flags & flagRetain) !== 0,
+      source: envelope.source,
+      number: bytes.readDoubleLE(at + 28),
+      annotations,
+    })
+  }
+
+  #envelope(bytes: Buffer): DecodedEnvelope {
+    const last = this.#last
+    if (last !== undefined && bytes.equals(this.#lastBytes)) return last
+    const reader = new ValueReader(bytes)
+    const [formatName, kind, name, idPrefix, clientId, principal] = Array.from({ length: 6 }, () => reader.read())
+    const format = this.#formats(String(formatName))
+    if (format === undefined) throw new Error(`a stored message has the unknown format "${String(formatName)}"`)
+    const decoded: DecodedEnvelope = {
+      address: Address.must(kind as AddressKind, String(name)),
+      format,
+      source: new MessageSource(
+        String(idPrefix),
+        typeof clientId === 'string' ? clientId : undefined,
+        String(principal),
+      ),
+    }
+    this.#lastBytes = Buffer.from(bytes)
+    this.#last = decoded
+    return decoded
+  }
+}
+
+interface DecodedEnvelope {
+  readonly address: Address
+  readonly format: ContentFormat
+  readonly source: MessageSource
+}
+
+function envelopeBytes(message: Message): Uint8Array {
+  const { address, format, source } = message
+  const writer = new ValueWriter()
+  writer.write(format.name)
+  writer.write(address.kind)
+  writer.write(address.name)
+  writer.write(source.idPrefix)
+  writer.write(source.clientId ?? null)
+  writer.write(source.principal)
+  return writer.bytes
+}
+
+function annotationBytes(annotations: Annotations): Uint8Array {
+  const writer = new ValueWriter()
+  writer.write({ type: 'map', value: Object.entries(annotations) })
+  return writer.bytes
+}
+
+function readAnnotations(bytes: Buffer): Annotations {
+  const value = new ValueReader(bytes).read()
+  if (!isTyped(value) || value.type !== 'map') return {}
+  const annotations: Record<string, string | number> = {}
+  for (const [name, item] of value.value) {
+    if (typeof item === 'string' || typeof item === 'number') annotations[String(name)] = item
+  }
+  return annotations
+}

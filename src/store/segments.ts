@@ -1,0 +1,155 @@
+import { segmentBytes, spareSegmentsMax } from './journal-limits.ts'
+import type { Disk, DiskFile } from './log/disk.ts'
+import type { SegmentUse } from './pending-index.ts'
+
+const segmentPrefix = 'seg-'
+const sparePrefix = 'free-'
+
+export interface Segment {
+  readonly id: number
+  readonly file: DiskFile
+  /** Bytes of frames in it. */
+  usedBytes: number
+  liveEntries: number
+  liveBytes: number
+}
+
+/** Where the next frame goes. */
+export interface Place {
+  readonly segment: Segment
+  readonly offset: number
+}
+
+/**
+ * The segment files. Frames go to the end of the newest one; a drained one is not deleted but written over, since a file that
+ * does not grow is flushed in half the time.
+ */
+export class Segments implements SegmentUse {
+  readonly #disk: Disk
+  readonly #all: Map<number, Segment>
+  #current: Segment | undefined
+  #next: Promise<Segment> | Segment | undefined
+  #spares: string[]
+  #lastId: number
+  #lastSpare: number
+
+  constructor(disk: Disk) {
+    this.#disk = disk
+    this.#all = new Map()
+    this.#current = undefined
+    this.#next = undefined
+    this.#spares = []
+    this.#lastId = 0
+    this.#lastSpare = 0
+  }
+
+  /** Finds the files that are there. Returns the segments in the order of their ids. */
+  async open(): Promise<readonly Segment[]> {
+    const names = await this.#disk.list()
+    this.#spares = names.filter((name) => name.startsWith(sparePrefix))
+    this.#lastSpare = Math.max(0, ...this.#spares.map((name) => Number(name.slice(sparePrefix.length))))
+    const ids = names
+      .filter((name) => name.startsWith(segmentPrefix))
+      .map((name) => Number(name.slice(segmentPrefix.length)))
+    for (const id of ids.sort((left, right) => left - right)) {
+      const file = await this.#disk.open(nameOf(id))
+      this.#all.set(id, { id, file, usedBytes: 0, liveEntries: 0, liveBytes: 0 })
+      this.#lastId = Math.max(this.#lastId, id)
+    }
+    return [...this.#all.values()]
+  }
+
+  get all(): Iterable<Segment> {
+    return this.#all.values()
+  }
+
+  get count(): number {
+    return this.#all.size
+  }
+
+  get spareCount(): number {
+    return this.#spares.length
+  }
+
+  get current(): Segment | undefined {
+    return this.#current
+  }
+
+  segment(id: number): Segment | undefined {
+    return this.#all.get(id)
+  }
+
+  add(id: number, entries: number, bytes: number): void {
+    const segment = this.#all.get(id)
+    if (segment === undefined) return
+    segment.liveEntries += entries
+    segment.liveBytes += bytes
+  }
+
+  /** The place of a frame, if there is room for it in a file that is open. */
+  place(bytes: number): Place | undefined {
+    const current = this.#current
+    if (current !== undefined && current.usedBytes + bytes <= segmentBytes) {
+      if (this.#next === undefined && current.usedBytes > segmentBytes / 2) void this.#prepare()
+      return { segment: current, offset: current.usedBytes }
+    }
+    const next = this.#next
+    if (next === undefined || next instanceof Promise) return undefined
+    this.#next = undefined
+    this.#current = next
+    return { segment: next, offset: 0 }
+  }
+
+  /** Resolves when {@link place} has room for a frame of any size. */
+  async roll(): Promise<void> {
+    await this.#prepare()
+  }
+
+  /** The next frame begins a new segment, as it must after recovery. */
+  seal(): void {
+    this.#current = undefined
+  }
+
+  /** Keeps a drained segment for reuse, or deletes it. The newest one is never recycled. */
+  async recycle(segment: Segment): Promise<void> {
+    if (segment === this.#current) return
+    this.#all.delete(segment.id)
+    await segment.file.close()
+    if (this.#spares.length >= spareSegmentsMax) {
+      await this.#disk.remove(nameOf(segment.id))
+      return
+    }
+    this.#lastSpare += 1
+    const spare = `${sparePrefix}${this.#lastSpare}`
+    await this.#disk.rename(nameOf(segment.id), spare)
+    this.#spares.push(spare)
+  }
+
+  async close(): Promise<void> {
+    const next = await this.#next
+    if (next !== undefined && !this.#all.has(next.id)) await next.file.close()
+    for (const segment of this.#all.values()) await segment.file.close()
+  }
+
+  #prepare(): Promise<Segment> {
+    this.#next ??= this.#make()
+    return Promise.resolve(this.#next)
+  }
+
+  async #make(): Promise<Segment> {
+    this.#lastId += 1
+    const id = this.#lastId
+    const spare = this.#spares.shift()
+    if (spare !== undefined) await this.#disk.rename(spare, nameOf(id))
+    const file = await this.#disk.open(nameOf(id))
+    await this.#disk.flushFolder()
+    const segment = { id, file, usedBytes: 0, liveEntries: 0, liveBytes: 0 }
+    this.#all.set(id, segment)
+    this.#next = segment
+    return segment
+  }
+}
+
+function nameOf(id: number): string {
+  return `${segmentPrefix}${id}`
+}
