@@ -126,7 +126,8 @@ describe('MESSAGE', () => {
 
   it('writes every decimal digit of a number', () => {
     for (let power = 0; power < 16; power++) {
-      for (const number of [10 ** power - 1, 10 ** power, 10 ** power + 1]) {
+      const near = [10 ** power - 1, 10 ** power, 10 ** power + 1]
+      for (const number of [...near, ...near.map((low) => 7_000_000_000 + low), ...near.map((low) => 3e15 + low)]) {
         if (number > Number.MAX_SAFE_INTEGER) continue
         const message = outgoing('', '')
         message.number = number
