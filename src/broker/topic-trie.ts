@@ -76,7 +76,7 @@ function collectCovering<T>(node: Node<T>, levels: readonly string[], depth: num
     const one = node.children.get('*')
     if (one !== undefined) collectCovering(one, levels, depth + 1, found)
   }
-  if (level === '*' || level === '>') return
+  // The name is no pattern, but may have `>` as a level that is not the last.
   const exact = node.children.get(level)
   if (exact !== undefined) collectCovering(exact, levels, depth + 1, found)
 }
