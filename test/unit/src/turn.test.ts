@@ -1,0 +1,114 @@
+import { describe, expect, test } from 'vitest'
+import { Turn } from '../../../src/turn.ts'
+
+/** A turn that runs when the test says so, and what happened in it, in order. */
+class Scene {
+  readonly turn: Turn
+  readonly events: string[]
+  readonly #runs: (() => void)[]
+
+  constructor() {
+    this.events = []
+    this.#runs = []
+    this.turn = new Turn((run) => this.#runs.push(run))
+  }
+
+  get scheduledCount(): number {
+    return this.#runs.length
+  }
+
+  run(): string[] {
+    for (const run of this.#runs.splice(0)) run()
+    return this.events.splice(0)
+  }
+
+  queue(name: string, work = 0) {
+    let left = work
+    return {
+      dispatchMarked: false,
+      dispatch: (budget: number) => {
+        this.events.push(`dispatch ${name}`)
+        left -= budget
+        return left > 0
+      },
+    }
+  }
+
+  wire(name: string, onFlush?: () => void) {
+    return {
+      flushMarked: false,
+      flush: () => {
+        this.events.push(`flush ${name}`)
+        onFlush?.()
+      },
+    }
+  }
+}
+
+describe('a turn', () => {
+  test('dispatches what is marked, then commits, then flushes, each once', () => {
+    const scene = new Scene()
+    const [queue, wire] = [scene.queue('a'), scene.wire('w')]
+    scene.turn.attach({ commit: () => scene.events.push('commit') })
+    scene.turn.markFlush(wire)
+    scene.turn.markDispatch(queue)
+    scene.turn.markDispatch(queue)
+    scene.turn.markFlush(wire)
+    expect(scene.scheduledCount).toBe(1)
+    expect(scene.run()).toEqual(['dispatch a', 'commit', 'flush w'])
+    expect(scene.scheduledCount).toBe(0)
+  })
+
+  test('comes back for what is left after its budget', () => {
+    const scene = new Scene()
+    scene.turn.markDispatch(scene.queue('long', 3000))
+    scene.turn.markDispatch(scene.queue('short', 1))
+    expect(scene.run()).toEqual(['dispatch long', 'dispatch short'])
+    expect(scene.run()).toEqual(['dispatch long'])
+    expect(scene.scheduledCount).toBe(0)
+  })
+
+  test('leaves a queue marked during dispatch for the next turn, and flushes a wire marked during it', () => {
+    const scene = new Scene()
+    const wire = scene.wire('w')
+    const later = scene.queue('later')
+    scene.turn.markDispatch({
+      dispatchMarked: false,
+      dispatch: () => {
+        scene.turn.markDispatch(later)
+        scene.turn.markFlush(wire)
+        return false
+      },
+    })
+    expect(scene.run()).toEqual(['flush w'])
+    expect(scene.run()).toEqual(['dispatch later'])
+  })
+
+  test('leaves a wire marked during its own flush for the next turn', () => {
+    const scene = new Scene()
+    let again = true
+    const wire = scene.wire('w', () => {
+      if (again) scene.turn.markFlush(wire)
+      again = false
+    })
+    scene.turn.markFlush(wire)
+    expect(scene.run()).toEqual(['flush w'])
+    expect(scene.run()).toEqual(['flush w'])
+    expect(scene.scheduledCount).toBe(0)
+  })
+
+  test('runs by itself in a later iteration of the event loop', async () => {
+    const turn = new Turn()
+    let committed = 0
+    turn.attach({
+      commit: () => {
+        committed += 1
+      },
+    })
+    turn.mark()
+    turn.mark()
+    expect(committed).toBe(0)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(committed).toBe(1)
+  })
+})
