@@ -8,12 +8,14 @@ export interface Confirmable {
   isTouched: boolean
   /** True if something it asked for in this turn must be on disk before it is confirmed. */
   readonly needsCommit: boolean
-  /** Everything asked so far is safe, unless an earlier commit is still awaited. */
+  /** Everything asked so far is safe, unless an earlier commit is still awaited. Tells nobody yet. */
   settleNow(): void
   /** Everything asked so far will be safe after that commit. */
   await(commit: number): void
-  /** That commit is done. */
+  /** That commit is done: confirms what it made safe. */
   committed(commit: number): void
+  /** Confirms what is safe. */
+  confirm(): void
 }
 
 /** Collects the changes of a turn into one batch, commits it, and tells sessions when what they asked for is safe. */
@@ -28,6 +30,7 @@ export class Commits implements Committable {
   #doneCommit: number
   /** Who waits for the newest commit under way. */
   #waiting: Confirmable[]
+  #hasFailed: boolean
   #onIdle: (() => void)[]
 
   constructor(store: MessageStore, turn: Turn, onFailure: (error: BrokerError) => void) {
@@ -39,6 +42,7 @@ export class Commits implements Committable {
     this.#lastCommit = 0
     this.#doneCommit = 0
     this.#waiting = []
+    this.#hasFailed = false
     this.#onIdle = []
   }
 
@@ -56,7 +60,7 @@ export class Commits implements Committable {
     this.#turn.mark()
   }
 
-  /** Resolves once nothing is left to commit. */
+  /** Resolves once nothing is left to commit or to answer, or the store has failed. */
   idle(): Promise<void> {
     if (this.#isIdle) return Promise.resolve()
     return new Promise((resolve) => {
@@ -66,21 +70,16 @@ export class Commits implements Committable {
   }
 
   commit(): void {
-    if (!this.#batch.isEmpty) this.#start()
-    const touched = this.#touched
-    if (touched.length === 0) return
-    this.#touched = []
-    const isUnderWay = this.#doneCommit < this.#lastCommit
-    for (const session of touched) {
-      session.isTouched = false
-      if (isUnderWay && session.needsCommit) {
-        session.await(this.#lastCommit)
-        this.#waiting.push(session)
-      } else session.settleNow()
+    if (this.#hasFailed) this.#drop()
+    else {
+      if (!this.#batch.isEmpty) this.#start()
+      this.#answer()
     }
+    this.#rest()
   }
 
   get #isIdle(): boolean {
+    if (this.#hasFailed) return true
     return this.#batch.isEmpty && this.#touched.length === 0 && this.#doneCommit === this.#lastCommit
   }
 
@@ -92,13 +91,47 @@ export class Commits implements Committable {
     const waiting: Confirmable[] = []
     this.#waiting = waiting
     this.#store.commit(batch, (error) => {
-      if (error !== undefined) {
-        this.#onFailure(error)
-        return
+      if (error !== undefined) this.#fail(error)
+      else if (!this.#hasFailed) {
+        this.#doneCommit = commit
+        for (const session of waiting) session.committed(commit)
       }
-      this.#doneCommit = commit
-      for (const session of waiting) session.committed(commit)
-      if (this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve()
+      this.#rest()
     })
+  }
+
+  /**
+   * Notes for every session that asked for something what it waits for, and only then tells them: from inside the telling
+   * they may ask for more, which is in the next batch.
+   */
+  #answer(): void {
+    const touched = this.#touched
+    if (touched.length === 0) return
+    this.#touched = []
+    const isUnderWay = this.#doneCommit < this.#lastCommit
+    for (const session of touched) {
+      session.isTouched = false
+      if (isUnderWay && session.needsCommit) {
+        session.await(this.#lastCommit)
+        this.#waiting.push(session)
+      } else session.settleNow()
+    }
+    for (const session of touched) session.confirm()
+  }
+
+  /** Nothing can be kept any more: says so once, and confirms nothing from now on. */
+  #fail(error: BrokerError): void {
+    if (this.#hasFailed) return
+    this.#hasFailed = true
+    this.#onFailure(error)
+  }
+
+  #drop(): void {
+    this.#batch = this.#store.batch()
+    for (const session of this.#touched.splice(0)) session.isTouched = false
+  }
+
+  #rest(): void {
+    if (this.#onIdle.length > 0 && this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 }

@@ -210,17 +210,14 @@ export class BrokerSession implements Session, Sender, Confirmable {
     this.#gatesShut -= 1
     if (this.#gatesShut > 0 || this.isClosed) return
     this.#events.unblocked()
-    this.#confirm()
+    this.confirm()
   }
 
   settleNow(): void {
     this.needsCommit = false
     const last = this.#marks.at(-1)
-    if (last !== undefined) last.upTo = this.#sent
-    else {
-      this.#safe = this.#sent
-      this.#confirm()
-    }
+    if (last === undefined) this.#safe = this.#sent
+    else last.upTo = this.#sent
   }
 
   await(commit: number): void {
@@ -233,10 +230,10 @@ export class BrokerSession implements Session, Sender, Confirmable {
       this.#marks.shift()
       this.#safe = mark.upTo
     }
-    this.#confirm()
+    this.confirm()
   }
 
-  #confirm(): void {
+  confirm(): void {
     if (this.#safe === this.#confirmed || this.#gatesShut > 0 || this.isClosed) return
     this.#confirmed = this.#safe
     this.#events.confirmed(this.#confirmed)
