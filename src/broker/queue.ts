@@ -74,6 +74,9 @@ export class Queue implements Dispatchable {
   #readyCount: number
   #unsettledCount: number
   #bytes: number
+  /** Room kept while a transaction is looked at. */
+  #reservedCount: number
+  #reservedBytes: number
   /** No waiting message expires before this time. */
   #expiryFrom: number
   #sweptAt: number
@@ -108,6 +111,8 @@ export class Queue implements Dispatchable {
     this.#readyCount = 0
     this.#unsettledCount = 0
     this.#bytes = 0
+    this.#reservedCount = 0
+    this.#reservedBytes = 0
     this.#expiryFrom = Number.POSITIVE_INFINITY
     this.#sweptAt = 0
     this.#sweeper = undefined
@@ -147,19 +152,30 @@ export class Queue implements Dispatchable {
   /** Whether one more message fits: taken, taken while the sender is held at the gate, or refused. */
   admit(): 'take' | 'hold' | BrokerError {
     const { messagesMax, bytesMax, overflow } = this.policy
-    if (this.count < messagesMax && this.#bytes < bytesMax) return 'take'
+    const count = this.count + this.#reservedCount
+    const bytes = this.#bytes + this.#reservedBytes
+    if (count < messagesMax && bytes < bytesMax) return 'take'
     if (overflow === 'drop-oldest') return 'take'
     const factor = this.#context.limits.hardLimitFactor
-    if (overflow === 'block' && this.count < messagesMax * factor && this.#bytes < bytesMax * factor) return 'hold'
-    return new BrokerError(
-      'resource-exhausted',
-      `${this.address} is full: ${this.count} messages, ${this.#bytes} bytes`,
-    )
+    if (overflow === 'block' && count < messagesMax * factor && bytes < bytesMax * factor) return 'hold'
+    return new BrokerError('resource-exhausted', `${this.address} is full: ${count} messages, ${bytes} bytes`)
   }
 
-  /** Holds the sender until there is room again. */
+  /** Keeps room for a message that is to be put once others have been admitted too. */
+  reserve(message: Message): void {
+    this.#reservedCount += 1
+    this.#reservedBytes += message.size
+  }
+
+  unreserve(message: Message): void {
+    this.#reservedCount -= 1
+    this.#reservedBytes -= message.size
+  }
+
+  /** If it is full: holds the sender until there is room again. */
   hold(sender: Sender): void {
-    this.gate.hold(sender)
+    const { messagesMax, bytesMax } = this.policy
+    if (this.count >= messagesMax || this.#bytes >= bytesMax) this.gate.hold(sender)
   }
 
   /** Puts a message in its place. True if the store will hold it. */

@@ -40,12 +40,13 @@ export class Retained {
     }
     if (before === undefined && this.#kept.size >= this.#context.limits.retainedMessagesMax) return false
     if (before === undefined) this.#names.add(message.address.levels, name)
-    else this.#forget(before)
     this.#lastSequence += 1
     const kept = { message, sequence: this.#lastSequence, isStored: message.durable }
     this.#kept.set(name, kept)
     this.#context.memory.hold(message)
     if (kept.isStored) this.#context.batch().put(this.#owner(), kept.sequence, message, 0)
+    // Last, because it may free a sender who at once sends the next one.
+    if (before !== undefined) this.#forget(before)
     return kept.isStored || (before?.isStored ?? false)
   }
 

@@ -125,6 +125,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   begin(): BrokerTransaction | BrokerError {
+    if (this.isClosed) return shuttingDown()
     const { transactionsPerSessionMax } = this.#host.limits
     if (this.#transactions.size >= transactionsPerSessionMax) {
       return new BrokerError('limit-exceeded', `more than ${transactionsPerSessionMax} open transactions`)
@@ -135,6 +136,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   createTemporary(kind: AddressKind): Address | BrokerError {
+    if (this.isClosed) return shuttingDown()
     const { temporaryDestinationsPerSessionMax } = this.#host.limits
     if (this.#temporaries.length >= temporaryDestinationsPerSessionMax) {
       return new BrokerError('limit-exceeded', `more than ${temporaryDestinationsPerSessionMax} temporary destinations`)
@@ -150,7 +152,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   resume(): void {
-    if (!this.isSuspended) return
+    if (!this.isSuspended || this.#host.isClosing) return
     this.isSuspended = false
     for (const subscription of this.#subscriptions) subscription.offer()
   }
@@ -174,14 +176,14 @@ export class BrokerSession implements Session, Sender, Confirmable {
 
   /** Applies a transaction: all of it, or, if one of the sends is refused, none. */
   apply(sends: readonly Message[], settlements: readonly HeldSettlement[]): SendNumber {
-    const refusal = this.#firstRefusal(sends)
-    if (refusal !== undefined) {
+    const places = this.#placesOf(sends)
+    if (places instanceof BrokerError) {
       for (const { delivery } of settlements) delivery.subscription?.undo(delivery)
       const number = this.sync()
-      this.#events.refused(number, refusal)
+      this.#events.refused(number, places)
       return number
     }
-    for (const message of sends) this.#publish(message)
+    for (const { destination, message } of places) this.#put(destination, message, destination.admit() !== 'take')
     for (const { delivery, outcome } of settlements) delivery.subscription?.apply(delivery, outcome)
     return this.sync()
   }
@@ -242,18 +244,21 @@ export class BrokerSession implements Session, Sender, Confirmable {
   #publish(message: Message): BrokerError | undefined {
     const destination = this.#destination(message.address)
     if (destination instanceof BrokerError) return destination
-    const verdict = this.#admit(destination, message)
+    const verdict = this.#admit(destination, message, 0)
     if (verdict instanceof BrokerError) return verdict
-    if (destination.put(message)) this.needsCommit = true
-    if (verdict === 'hold') {
-      destination.hold(this)
-      const { memory } = this.#host
-      if (memory.bytes > memory.bytesMax) memory.gate.hold(this)
-    }
+    this.#put(destination, message, verdict === 'hold')
     return undefined
   }
 
-  #admit(destination: Destination, message: Message): 'take' | 'hold' | BrokerError {
+  #put(destination: Destination, message: Message, isFull: boolean): void {
+    if (destination.put(message)) this.needsCommit = true
+    if (isFull) destination.hold(this)
+    const { memory } = this.#host
+    if (memory.bytes > memory.bytesMax) memory.gate.hold(this)
+  }
+
+  /** `ahead`: bytes of messages that are to be put before this one. */
+  #admit(destination: Destination, message: Message, ahead: number): 'take' | 'hold' | BrokerError {
     const { memory, limits } = this.#host
     if (message.content.length > limits.messageBytesMax) {
       return new BrokerError(
@@ -261,19 +266,18 @@ export class BrokerSession implements Session, Sender, Confirmable {
         `a message of ${message.content.length} bytes is over the limit of ${limits.messageBytesMax}`,
       )
     }
-    const verdict = destination.admit()
-    if (memory.bytes + message.size <= memory.bytesMax) return verdict
-    if (verdict instanceof BrokerError || memory.bytes < memory.bytesMax * limits.hardLimitFactor) {
-      return verdict === 'take' ? 'hold' : verdict
+    const bytes = memory.bytes + ahead
+    if (bytes + message.size > memory.bytesMax && bytes >= memory.bytesMax * limits.hardLimitFactor) {
+      return new BrokerError('resource-exhausted', `the broker's memory for messages is full: ${bytes} bytes`)
     }
-    return new BrokerError('resource-exhausted', `the broker's memory for messages is full: ${memory.bytes} bytes`)
+    return destination.admit()
   }
 
   /** Where an address leads, if this session may send there; the last answer is remembered. */
   #destination(address: Address): Destination | BrokerError {
+    if (this.isClosed || this.#host.isClosing) return shuttingDown()
     const last = this.#lastDestination
     if (address === this.#lastAddress && last !== undefined && !last.isDeleted) return last
-    if (this.isClosed || this.#host.isClosing) return shuttingDown()
     const denied = this.#host.access.authorise(this.identity, 'send', address)
     if (denied !== undefined) return denied
     const destination = this.#host.router.destination(address)
@@ -284,6 +288,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   #postpone(message: Message, transaction: BrokerTransaction): BrokerError | undefined {
+    if (!transaction.isOpen) return new BrokerError('invalid-transaction', 'the transaction has ended')
     const { transactionOperationsMax } = this.#host.limits
     if (transaction.operationCount >= transactionOperationsMax) {
       return new BrokerError('limit-exceeded', `more than ${transactionOperationsMax} operations in one transaction`)
@@ -292,15 +297,29 @@ export class BrokerSession implements Session, Sender, Confirmable {
     return undefined
   }
 
-  #firstRefusal(sends: readonly Message[]): BrokerError | undefined {
+  /** Where the messages go, or why they cannot all be put one after the other: each is counted before the next is looked at. */
+  #placesOf(sends: readonly Message[]): readonly Place[] | BrokerError {
+    const places: Place[] = []
+    let refusal: BrokerError | undefined
+    let ahead = 0
     for (const message of sends) {
       const destination = this.#destination(message.address)
-      if (destination instanceof BrokerError) return destination
-      const verdict = this.#admit(destination, message)
-      if (verdict instanceof BrokerError) return verdict
+      const verdict = destination instanceof BrokerError ? destination : this.#admit(destination, message, ahead)
+      if (verdict instanceof BrokerError) refusal = verdict
+      if (destination instanceof BrokerError || refusal !== undefined) break
+      destination.reserve(message)
+      places.push({ destination, message })
+      ahead += message.size
     }
-    return undefined
+    for (const { destination, message } of places) destination.unreserve(message)
+    return refusal ?? places
   }
+}
+
+/** Where one message of a transaction goes. */
+interface Place {
+  readonly destination: Destination
+  readonly message: Message
 }
 
 function shuttingDown(): BrokerError {

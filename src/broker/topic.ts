@@ -76,10 +76,17 @@ export class Topic {
     return verdict
   }
 
+  /** Holds the sender at every durable subscription that is full. */
   hold(sender: Sender): void {
-    for (const binding of this.bindings) {
-      if (binding.slow === undefined && binding.queue.admit() === 'hold') binding.queue.hold(sender)
-    }
+    for (const binding of this.bindings) if (binding.slow === undefined) binding.queue.hold(sender)
+  }
+
+  reserve(message: Message): void {
+    for (const binding of this.bindings) if (isFor(binding, message)) binding.queue.reserve(message)
+  }
+
+  unreserve(message: Message): void {
+    for (const binding of this.bindings) if (isFor(binding, message)) binding.queue.unreserve(message)
   }
 
   /** Gives the message to every subscription it is for. True if the store will hold it. */

@@ -10,16 +10,17 @@ export interface HeldSettlement {
 
 /** Sends and settlements held back until they are applied in one turn, and so in one batch of the store. */
 export class BrokerTransaction implements Transaction {
+  /** Until it is committed or aborted; written by itself only. */
+  isOpen: boolean
   readonly #session: BrokerSession
   #sends: Message[]
   #settlements: HeldSettlement[]
-  #isOpen: boolean
 
   constructor(session: BrokerSession) {
+    this.isOpen = true
     this.#session = session
     this.#sends = []
     this.#settlements = []
-    this.#isOpen = true
   }
 
   get operationCount(): number {
@@ -30,7 +31,9 @@ export class BrokerTransaction implements Transaction {
     this.#sends.push(message)
   }
 
+  /** Holds a settlement back; once it has ended, the delivery stays unsettled. */
   settle(delivery: QueuedDelivery, outcome: Outcome): void {
+    if (!this.isOpen) return
     delivery.transaction = this
     this.#settlements.push({ delivery, outcome })
   }
@@ -48,8 +51,8 @@ export class BrokerTransaction implements Transaction {
   }
 
   #end(): void {
-    if (!this.#isOpen) throw new Error('the transaction has ended')
-    this.#isOpen = false
+    if (!this.isOpen) throw new Error('the transaction has ended')
+    this.isOpen = false
     this.#sends = []
     this.#settlements = []
     this.#session.ended(this)
