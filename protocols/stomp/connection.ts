@@ -151,7 +151,9 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     }
     this.#decoder.version = agreement.version
     this.#version = agreement.version
+    // What comes meanwhile waits in the operating system, not here.
     this.#decoder.pause()
+    this.#wire.stream.pause()
     const { user, password, clientId } = agreement
     const { remote, isLocal } = this.#wire
     const login = { user, password, clientId, protocol: 'stomp', remote, isLocal }
@@ -185,6 +187,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
       ['session', held.id],
       ['server', serverName],
     ])
+    this.#wire.stream.resume()
     this.#decoder.resume()
   }
 

@@ -28,6 +28,7 @@ export const frameHeaderBytes = 40
 export const recordHeaderBytes = 20
 export const formatVersion = 1
 
+/** `MMJ1` */
 const magic = 0x314a_4d4d
 const twoTo32 = 2 ** 32
 
@@ -53,6 +54,8 @@ export const RecordType = {
   part: 8,
   /** The store was opened anew; first record of the first frame of an epoch. */
   epoch: 9,
+  /** An entry's message now lies here: as a put, for an entry that is there. */
+  rewrite: 10,
 } as const
 export type RecordType = (typeof RecordType)[keyof typeof RecordType]
 
@@ -138,6 +141,7 @@ export function writeRecord(
 export interface RecordHandler {
   record(
     type: RecordType,
+    flags: number,
     priority: number,
     owner: number,
     sequence: number,
@@ -158,6 +162,7 @@ export function readRecords(bytes: Buffer, frameAt: number, header: FrameHeader,
     const type = bytes[at] as RecordType
     handler.record(
       type,
+      bytes[at + 1] as number,
       bytes[at + 2] as number,
       bytes.readUInt32LE(at + 4),
       readNumber(bytes, at + 8),

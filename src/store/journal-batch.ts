@@ -25,12 +25,15 @@ export class JournalBatch implements WriteBatch {
   /** Roughly what they take in a frame. */
   bytes: number
   readonly #nextOwner: () => OwnerId
+  /** Made when the first put is taken back. */
+  #puts: Map<OwnerId, Map<number, Change>> | undefined
 
   constructor(nextOwner: () => OwnerId) {
     this.changes = []
     this.finals = []
     this.bytes = 0
     this.#nextOwner = nextOwner
+    this.#puts = undefined
   }
 
   get isEmpty(): boolean {
@@ -83,6 +86,29 @@ export class JournalBatch implements WriteBatch {
 
   horizon(owner: OwnerId, sequence: number): void {
     this.#add(RecordType.horizon, owner, 0, sequence, undefined, 0, 0, undefined)
+  }
+
+  /** The store was opened anew. */
+  epoch(): void {
+    this.#add(RecordType.epoch, 0, 0, 0, undefined, 0, 0, undefined)
+  }
+
+  /** Takes back a put that is not written yet. */
+  cancel(owner: OwnerId, sequence: number): void {
+    this.#puts ??= this.#indexPuts()
+    const put = this.#puts.get(owner)?.get(sequence)
+    if (put !== undefined) put.isCancelled = true
+  }
+
+  #indexPuts(): Map<OwnerId, Map<number, Change>> {
+    const puts = new Map<OwnerId, Map<number, Change>>()
+    for (const change of this.changes) {
+      if (change.type !== RecordType.put) continue
+      const ofOwner = puts.get(change.owner)
+      if (ofOwner === undefined) puts.set(change.owner, new Map([[change.sequence, change]]))
+      else ofOwner.set(change.sequence, change)
+    }
+    return puts
   }
 
   #add(

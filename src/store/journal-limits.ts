@@ -1,15 +1,28 @@
-/** A segment file of the journal. */
-export const segmentBytes = 32 * 1024 * 1024
+/** How large the pieces of a journal are, in bytes. Tests use small ones. */
+export interface JournalSizes {
+  /** A segment file. */
+  readonly segmentBytes: number
+  /** The longest frame, and so the most that one flush covers. */
+  readonly frameBytesMax: number
+  /** A body longer than this is stored in parts of this length. */
+  readonly partBytes: number
+  /** Waiting changes are encoded while the frame before them is being flushed once they are this long. */
+  readonly eagerBytes: number
+  /** A checkpoint is made after this much journal. */
+  readonly checkpointBytes: number
+}
+
+export const defaultJournalSizes: JournalSizes = {
+  segmentBytes: 32 * 1024 * 1024,
+  frameBytesMax: 4 * 1024 * 1024,
+  partBytes: 2 * 1024 * 1024,
+  eagerBytes: 128 * 1024,
+  checkpointBytes: 96 * 1024 * 1024,
+}
+
 /** Drained segments kept for reuse. */
 export const spareSegmentsMax = 8
-/** The longest frame, and so the most that one flush covers. */
-export const frameBytesMax = 4 * 1024 * 1024
-/** A body longer than this is stored in parts of this length, each in a frame of its own. */
-export const partBytes = 2 * 1024 * 1024
-/** Waiting changes are encoded while the frame before them is being flushed once they are this long. */
-export const eagerBytes = 128 * 1024
-/** A checkpoint is made after this much journal, or this long after a change. */
-export const checkpointBytes = 96 * 1024 * 1024
+/** A checkpoint is made this long after a change. */
 export const checkpointMs = 30_000
 /** The most that is read from the journal in one piece, and across which gap two entries are still read together. */
 export const readBytesMax = 1024 * 1024

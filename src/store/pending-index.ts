@@ -1,6 +1,6 @@
 import type { OwnerId, OwnerSpec } from './store.ts'
 
-/** Entries of one page; a page of this many is sealed and may leave memory. */
+/** Entries of one page. */
 export const pageEntries = 4096
 const startEntries = 16
 
@@ -40,7 +40,7 @@ export interface IndexEntry {
   readonly notBefore: number
 }
 
-/** The columns of a page, which a sealed one may leave on disk. */
+/** The columns of a page. */
 export interface PageColumns {
   readonly sequences: Float64Array
   readonly locations: Float64Array
@@ -56,9 +56,7 @@ interface Share {
 
 /** Up to {@link pageEntries} entries of one owner and priority, in the order of their sequences. */
 export class IndexPage {
-  columns: PageColumns | undefined
-  /** Where the sealed page is in the index file; -1: nowhere. */
-  slot: number
+  #columns: PageColumns
   length: number
   liveCount: number
   firstSequence: number
@@ -67,12 +65,9 @@ export class IndexPage {
   dead: Uint8Array | undefined
   history: Map<number, EntryHistory> | undefined
   readonly shares: Share[]
-  /** True once entries have been read from it: consumers may have them, so it stays in memory until it is empty. */
-  isInUse: boolean
 
   constructor() {
-    this.columns = columnsOf(startEntries)
-    this.slot = -1
+    this.#columns = columnsOf(startEntries)
     this.length = 0
     this.liveCount = 0
     this.firstSequence = 0
@@ -80,7 +75,6 @@ export class IndexPage {
     this.dead = undefined
     this.history = undefined
     this.shares = []
-    this.isInUse = false
   }
 
   get isSealed(): boolean {
@@ -102,9 +96,9 @@ export class IndexPage {
     share.bytes += bytes
   }
 
-  /** Where the sequence stands; -1 if it is not there or gone. The columns must be in memory. */
+  /** Where the sequence stands; -1 if it is not there or gone. */
   find(sequence: number): number {
-    const { sequences } = this.loaded()
+    const { sequences } = this.#columns
     const guess = sequence - this.firstSequence
     if (guess >= 0 && guess < this.length && sequences[guess] === sequence) return this.isDead(guess) ? -1 : guess
     let low = 0
@@ -128,7 +122,7 @@ export class IndexPage {
     this.dead[index >> 3] = (this.dead[index >> 3] as number) | (1 << (index & 7))
     this.liveCount -= 1
     this.history?.delete(index)
-    const { locations, lengths } = this.loaded()
+    const { locations, lengths } = this.#columns
     this.#take(locations[index] as number, lengths[index] as number, use)
   }
 
@@ -139,20 +133,19 @@ export class IndexPage {
   }
 
   /** The entry now lies elsewhere: compaction has moved it. */
-  relocate(index: number, location: Location, use: SegmentUse): void {
-    const { locations, lengths } = this.loaded()
-    const bytes = lengths[index] as number
-    this.#take(locations[index] as number, bytes, use)
+  relocate(index: number, location: Location, bytes: number, use: SegmentUse): void {
+    const { locations, lengths } = this.#columns
+    this.#take(locations[index] as number, lengths[index] as number, use)
     locations[index] = location
+    lengths[index] = bytes
     const share = this.#share(segmentOf(location))
     share.entries += 1
     share.bytes += bytes
     use.add(segmentOf(location), 1, bytes)
-    this.slot = -1
   }
 
   entry(index: number): IndexEntry {
-    const { sequences, locations, lengths } = this.loaded()
+    const { sequences, locations, lengths } = this.#columns
     const history = this.history?.get(index)
     return {
       sequence: sequences[index] as number,
@@ -164,9 +157,8 @@ export class IndexPage {
     }
   }
 
-  loaded(): PageColumns {
-    if (this.columns === undefined) throw new Error('the index page is not in memory')
-    return this.columns
+  get columns(): PageColumns {
+    return this.#columns
   }
 
   #take(location: Location, bytes: number, use: SegmentUse): void {
@@ -189,13 +181,13 @@ export class IndexPage {
   }
 
   #room(): PageColumns {
-    const columns = this.loaded()
+    const columns = this.#columns
     if (this.length < columns.sequences.length) return columns
     const grown = columnsOf(Math.min(columns.sequences.length * 8, pageEntries))
     grown.sequences.set(columns.sequences)
     grown.locations.set(columns.locations)
     grown.lengths.set(columns.lengths)
-    this.columns = grown
+    this.#columns = grown
     return grown
   }
 }
@@ -214,8 +206,7 @@ export class Directory {
     this.#lastPage = undefined
   }
 
-  /** Adds an entry. Returns the page that this has filled, if it has. */
-  append(sequence: number, location: Location, bytes: number): IndexPage | undefined {
+  append(sequence: number, location: Location, bytes: number): void {
     let page = this.pages.at(-1)
     if (page === undefined || page.isSealed) {
       page = new IndexPage()
@@ -223,7 +214,18 @@ export class Directory {
     }
     page.append(sequence, location, bytes)
     this.liveCount += 1
-    return page.isSealed ? page : undefined
+  }
+
+  /** Adds up to `count` entries after a sequence to `found`, in order. */
+  collect(after: number, count: number, found: IndexEntry[]): void {
+    for (let at = this.#pageAfter(after); at < this.pages.length && found.length < count; at += 1) {
+      const page = this.pages[at] as IndexPage
+      for (let index = 0; index < page.length && found.length < count; index += 1) {
+        if (page.isDead(index)) continue
+        const entry = page.entry(index)
+        if (entry.sequence > after) found.push(entry)
+      }
+    }
   }
 
   /** The page that holds a sequence, if one may. */
@@ -245,38 +247,45 @@ export class Directory {
     return undefined
   }
 
-  /** One entry goes. False if there is none such. Returns the page if that has become empty for good. */
-  kill(sequence: number, use: SegmentUse): IndexPage | boolean {
+  /** One entry goes, if it is there. */
+  kill(sequence: number, use: SegmentUse): void {
     const page = this.pageOf(sequence)
     const index = page?.find(sequence) ?? -1
-    if (page === undefined || index < 0) return false
+    if (page === undefined || index < 0) return
     page.kill(index, use)
     this.liveCount -= 1
-    if (page.liveCount > 0 || !page.isSealed) return true
-    this.#drop(page)
-    return page
+    if (page.liveCount === 0 && page.isSealed) this.#drop(page)
   }
 
-  /** Every entry up to a sequence goes, whole pages without looking into them. Returns the pages dropped. */
-  clear(upTo: number, use: SegmentUse): IndexPage[] {
-    const dropped: IndexPage[] = []
+  /** Every entry up to a sequence goes, whole pages without looking into them. */
+  clear(upTo: number, use: SegmentUse): void {
     for (const page of [...this.pages]) {
       if (page.firstSequence > upTo) break
       if (page.lastSequence <= upTo) {
         this.liveCount -= page.liveCount
         page.killAll(use)
         this.#drop(page)
-        dropped.push(page)
         continue
       }
-      const { sequences } = page.loaded()
+      const { sequences } = page.columns
       for (let index = 0; index < page.length && (sequences[index] as number) <= upTo; index += 1) {
         if (page.isDead(index)) continue
         page.kill(index, use)
         this.liveCount -= 1
       }
     }
-    return dropped
+  }
+
+  /** Index of the first page that may hold something after a sequence. */
+  #pageAfter(sequence: number): number {
+    let low = 0
+    let high = this.pages.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.pages[middle] as IndexPage).lastSequence <= sequence) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   #drop(page: IndexPage): void {
@@ -294,6 +303,8 @@ export class OwnerIndex {
   lastSequence: number
   /** Entries up to this sequence may have been seen by consumers. */
   horizon: number
+  /** Entries up to this sequence were within the horizon when the broker crashed. */
+  seenUpTo: number
 
   constructor(id: OwnerId, spec: OwnerSpec) {
     this.id = id
@@ -301,6 +312,7 @@ export class OwnerIndex {
     this.directories = new Array<Directory | undefined>(10).fill(undefined)
     this.lastSequence = 0
     this.horizon = 0
+    this.seenUpTo = 0
   }
 
   directory(priority: number): Directory {

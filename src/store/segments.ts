@@ -1,4 +1,4 @@
-import { segmentBytes, spareSegmentsMax } from './journal-limits.ts'
+import { type JournalSizes, spareSegmentsMax } from './journal-limits.ts'
 import type { Disk, DiskFile } from './log/disk.ts'
 import type { SegmentUse } from './pending-index.ts'
 
@@ -18,6 +18,8 @@ export interface Segment {
 export interface Place {
   readonly segment: Segment
   readonly offset: number
+  /** Bytes to the end of the segment. */
+  readonly room: number
 }
 
 /**
@@ -26,6 +28,7 @@ export interface Place {
  */
 export class Segments implements SegmentUse {
   readonly #disk: Disk
+  readonly #segmentBytes: number
   readonly #all: Map<number, Segment>
   #current: Segment | undefined
   #next: Promise<Segment> | Segment | undefined
@@ -33,8 +36,9 @@ export class Segments implements SegmentUse {
   #lastId: number
   #lastSpare: number
 
-  constructor(disk: Disk) {
+  constructor(disk: Disk, sizes: JournalSizes) {
     this.#disk = disk
+    this.#segmentBytes = sizes.segmentBytes
     this.#all = new Map()
     this.#current = undefined
     this.#next = undefined
@@ -86,23 +90,24 @@ export class Segments implements SegmentUse {
     segment.liveBytes += bytes
   }
 
-  /** The place of a frame, if there is room for it in a file that is open. */
+  /** A place with room for at least `bytes`, in a file that is open; undefined if the next file is still being made. */
   place(bytes: number): Place | undefined {
     const current = this.#current
-    if (current !== undefined && current.usedBytes + bytes <= segmentBytes) {
-      if (this.#next === undefined && current.usedBytes > segmentBytes / 2) void this.#prepare()
-      return { segment: current, offset: current.usedBytes }
+    if (current !== undefined && current.usedBytes + bytes <= this.#segmentBytes) {
+      if (this.#next === undefined && current.usedBytes > this.#segmentBytes / 2) void this.roll()
+      return { segment: current, offset: current.usedBytes, room: this.#segmentBytes - current.usedBytes }
     }
     const next = this.#next
     if (next === undefined || next instanceof Promise) return undefined
     this.#next = undefined
     this.#current = next
-    return { segment: next, offset: 0 }
+    return { segment: next, offset: 0, room: this.#segmentBytes }
   }
 
   /** Resolves when {@link place} has room for a frame of any size. */
   async roll(): Promise<void> {
-    await this.#prepare()
+    this.#next ??= this.#make()
+    await this.#next
   }
 
   /** The next frame begins a new segment, as it must after recovery. */
@@ -129,11 +134,6 @@ export class Segments implements SegmentUse {
     const next = await this.#next
     if (next !== undefined && !this.#all.has(next.id)) await next.file.close()
     for (const segment of this.#all.values()) await segment.file.close()
-  }
-
-  #prepare(): Promise<Segment> {
-    this.#next ??= this.#make()
-    return Promise.resolve(this.#next)
   }
 
   async #make(): Promise<Segment> {

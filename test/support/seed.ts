@@ -12,3 +12,19 @@ export function seeded<T>(given: Parameters<T> = {}): Parameters<T> {
   const seed = environment.FUZZ_SEED
   return seed === undefined ? given : { ...given, seed: Number(seed) }
 }
+
+/** Numbers in [0, 1) from a seed: mulberry32. */
+export function randomOf(seed: number): () => number {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** The seed to start from: that of FUZZ_SEED, or a new one. */
+export function startSeed(): number {
+  return Number(environment.FUZZ_SEED ?? Math.floor(Math.random() * 1_000_000))
+}

@@ -1,0 +1,128 @@
+import type { Clock, Timer } from '../clock.ts'
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint, restoreCheckpoint } from './checkpoint.ts'
+import type { JournalFrame } from './journal-frame.ts'
+import type { JournalIndex } from './journal-index.ts'
+import { checkpointMs, type JournalSizes } from './journal-limits.ts'
+import type { Disk } from './log/disk.ts'
+import type { Segment, Segments } from './segments.ts'
+
+const names = ['ckpt-A', 'ckpt-B'] as const
+
+/**
+ * Makes a checkpoint every so often, in two files by turns, so that one is always whole. A segment is given up only when it was
+ * dead in a checkpoint that is on disk: until then recovery may need it.
+ */
+export class Checkpoints {
+  readonly #disk: Disk
+  readonly #clock: Clock
+  readonly #index: JournalIndex
+  readonly #segments: Segments
+  readonly #checkpointBytes: number
+  #number: number
+  #epoch: number
+  /** The end of the last frame applied. */
+  #segment: number
+  #offset: number
+  #frame: number
+  #bytesSince: number
+  #underWay: Promise<void> | undefined
+  #timer: Timer | undefined
+  #isStopped: boolean
+
+  constructor(disk: Disk, clock: Clock, index: JournalIndex, segments: Segments, sizes: JournalSizes) {
+    this.#disk = disk
+    this.#clock = clock
+    this.#index = index
+    this.#segments = segments
+    this.#checkpointBytes = sizes.checkpointBytes
+    this.#number = 0
+    this.#epoch = 0
+    this.#segment = 0
+    this.#offset = 0
+    this.#frame = 0
+    this.#bytesSince = 0
+    this.#underWay = undefined
+    this.#timer = undefined
+    this.#isStopped = false
+  }
+
+  /** Puts back the newest whole checkpoint, if there is one, and deletes segments that it does not need. */
+  async restore(): Promise<Checkpoint | undefined> {
+    const present = await this.#disk.list()
+    let newest: Checkpoint | undefined
+    for (const name of names) {
+      const found = present.includes(name) ? decodeCheckpoint(await this.#disk.readFile(name)) : undefined
+      if (found !== undefined && found.number > (newest?.number ?? 0)) newest = found
+    }
+    if (newest === undefined) return undefined
+    this.#number = newest.number
+    const needed = new Set(newest.segments.map(({ id }) => id))
+    for (const segment of [...this.#segments.all]) {
+      if (segment.id < newest.segment && !needed.has(segment.id)) await this.#segments.recycle(segment)
+    }
+    restoreCheckpoint(newest, this.#index, this.#segments)
+    return newest
+  }
+
+  /** A frame has been applied. */
+  advance(frame: JournalFrame, epoch: number): void {
+    if (frame.place === undefined) return
+    this.#epoch = epoch
+    // In the middle of a batch there is no state to take down.
+    if (!frame.continues) {
+      this.#segment = frame.place.segment.id
+      this.#offset = frame.place.offset + frame.bytes
+      this.#frame = frame.number + 1
+    }
+    this.#bytesSince += frame.bytes
+    if (frame.continues || this.#isStopped) return
+    if (this.#bytesSince >= this.#checkpointBytes) this.#begin()
+    else this.#timer ??= this.#clock.after(checkpointMs, () => this.#begin())
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  /** The last one, which says that everything is in order. */
+  async close(): Promise<void> {
+    this.stop()
+    await this.#underWay
+    await this.#make(true)
+  }
+
+  #begin(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    if (this.#underWay !== undefined || this.#isStopped) return
+    this.#underWay = this.#make(false)
+      .catch(() => this.stop())
+      .finally(() => {
+        this.#underWay = undefined
+      })
+  }
+
+  async #make(isClean: boolean): Promise<void> {
+    this.#number += 1
+    this.#bytesSince = 0
+    const head = {
+      number: this.#number,
+      epoch: this.#epoch,
+      segment: this.#segment,
+      offset: this.#offset,
+      frame: this.#frame,
+      isClean,
+    }
+    const dead = [...this.#segments.all].filter((segment) => isDead(segment) && segment.id < this.#segment)
+    const bytes = encodeCheckpoint(head, this.#index, this.#segments)
+    await this.#disk.writeFile(names[this.#number % 2] as string, bytes)
+    await this.#disk.flushFolder()
+    for (const segment of dead) await this.#segments.recycle(segment)
+  }
+}
+
+function isDead(segment: Segment): boolean {
+  return segment.liveEntries === 0
+}

@@ -1,0 +1,249 @@
+import type { Message } from '../message.ts'
+import { frameHeaderBytes, RecordType, recordHeaderBytes, sealFrame, writeRecord } from './frame.ts'
+import type { Change } from './journal-batch.ts'
+import type { MessageEncoder } from './message-codec.ts'
+import { type Location, locationOf } from './pending-index.ts'
+import type { Place } from './segments.ts'
+import type { CommitDone } from './store.ts'
+
+/** Before the message in a put's payload: f64 not before. */
+export const putHeadBytes = 8
+/** At the end of a put whose body is in parts: f64 location and u32 length of each, then u32 how many. */
+export const partEntryBytes = 12
+/** The longest specification of an owner. */
+const specBytesMax = 64 * 1024
+/** Set in the flags of a put record whose content is in parts. */
+export const putHasParts = 1
+
+/** One frame while it is filled and until it is on disk. Reused. */
+export class JournalFrame {
+  readonly memory: Buffer
+  readonly #encoder: MessageEncoder
+  readonly #partBytes: number
+  place: Place | undefined
+  number: number
+  /** What it changes, in order; for a put also where its payload is. */
+  readonly changes: Change[]
+  readonly locations: Location[]
+  readonly lengths: number[]
+  readonly parts: (readonly Part[] | undefined)[]
+  /** Who is told once it is on disk. */
+  readonly done: CommitDone[]
+  /** True if its last batch goes on in the next frame. */
+  continues: boolean
+  /** True if the next batch did not fit. */
+  isFull: boolean
+  recordCount: number
+  #at: number
+  #capacity: number
+  #lastMessage: Message | undefined
+  #lastLocation: Location
+  #lastBytes: number
+
+  constructor(memory: Buffer, encoder: MessageEncoder, partBytes: number) {
+    this.memory = memory
+    this.#encoder = encoder
+    this.#partBytes = partBytes
+    this.place = undefined
+    this.number = 0
+    this.changes = []
+    this.locations = []
+    this.lengths = []
+    this.parts = []
+    this.done = []
+    this.continues = false
+    this.isFull = false
+    this.recordCount = 0
+    this.#at = frameHeaderBytes
+    this.#capacity = 0
+    this.#lastMessage = undefined
+    this.#lastLocation = 0
+    this.#lastBytes = 0
+  }
+
+  get isEmpty(): boolean {
+    return this.recordCount === 0
+  }
+
+  /** Bytes that a frame needs for one change and nothing else. */
+  needOf(change: Change): number {
+    const { message } = change
+    const payload = message === undefined ? specBytesMax : this.#encoder.size(message) - message.content.length
+    const content = message === undefined ? 0 : Math.min(message.content.length, this.#partBytes)
+    const partsBytes = message === undefined ? 0 : Math.ceil(message.content.length / this.#partBytes) * partEntryBytes
+    return frameHeaderBytes + 2 * recordHeaderBytes + payload + content + partsBytes + putHeadBytes + 4
+  }
+
+  get bytes(): number {
+    return this.#at
+  }
+
+  /** Starts it anew at a place. */
+  begin(place: Place): void {
+    this.place = place
+    this.isFull = false
+    this.changes.length = 0
+    this.locations.length = 0
+    this.lengths.length = 0
+    this.parts.length = 0
+    this.done.length = 0
+    this.continues = false
+    this.recordCount = 0
+    this.#at = frameHeaderBytes
+    this.#capacity = Math.min(place.room, this.memory.length)
+    this.#lastMessage = undefined
+  }
+
+  /** It is on disk and applied: it may be filled again. */
+  release(): void {
+    this.place = undefined
+    this.isFull = false
+    this.recordCount = 0
+  }
+
+  /** Marks a point to come back to when a batch turns out not to fit. */
+  mark(): FrameMark {
+    return { at: this.#at, recordCount: this.recordCount, changes: this.changes.length }
+  }
+
+  rewind(mark: FrameMark): void {
+    this.#at = mark.at
+    this.recordCount = mark.recordCount
+    this.changes.length = mark.changes
+    this.locations.length = mark.changes
+    this.lengths.length = mark.changes
+    this.parts.length = mark.changes
+    this.#lastMessage = undefined
+  }
+
+  /** Adds one change whose message, if any, is not in parts. False if there is no room for it. */
+  add(change: Change): boolean {
+    switch (change.type) {
+      case RecordType.put:
+      case RecordType.rewrite:
+        return change.message !== undefined && this.#put(change, change.message)
+      case RecordType.ack:
+        return this.#small(change, 8, (memory, at) => memory.writeDoubleLE(change.number, at))
+      case RecordType.redeliver:
+        return this.#small(change, 12, (memory, at) => {
+          memory.writeUInt32LE(change.deliveryCount, at)
+          memory.writeDoubleLE(change.number, at + 4)
+        })
+      case RecordType.define: {
+        const spec = Buffer.from(JSON.stringify(change.spec))
+        return this.#small(change, spec.length, (memory, at) => memory.set(spec, at))
+      }
+      case RecordType.remove:
+      case RecordType.horizon:
+      case RecordType.epoch:
+        return this.#small(change, 0, () => undefined)
+      default:
+        throw new Error(`a change of type ${change.type} is none`)
+    }
+  }
+
+  /** Adds a part of a long body. Returns where it is, or undefined if there is no room. */
+  addPart(change: Change, bytes: Uint8Array): Location | undefined {
+    const at = this.#record(RecordType.part, change, bytes.length)
+    if (at < 0) return undefined
+    this.memory.set(bytes, at)
+    return this.#locationAt(at)
+  }
+
+  /** Adds a put whose body has been written in parts. */
+  addPutOfParts(change: Change, message: Message, parts: readonly Part[]): boolean {
+    const headBytes = this.#encoder.size(message) - message.content.length
+    const bytes = putHeadBytes + headBytes + 4 + parts.length * partEntryBytes
+    const at = this.#record(change.type, change, bytes)
+    if (at < 0) return false
+    const { memory } = this
+    memory[at - recordHeaderBytes + 1] = putHasParts
+    memory.writeDoubleLE(change.number, at)
+    let end = this.#encoder.write(message, memory, at + putHeadBytes, false)
+    for (const { location, length } of parts) {
+      memory.writeDoubleLE(location, end)
+      memory.writeUInt32LE(length, end + 8)
+      end += partEntryBytes
+    }
+    memory.writeUInt32LE(parts.length, end)
+    this.#note(change, this.#locationAt(at), bytes, parts)
+    return true
+  }
+
+  /** Writes the header. Returns the length of the whole. */
+  seal(epoch: number, number: number): number {
+    const { segment } = this.#placed()
+    const { recordCount, continues } = this
+    this.number = number
+    sealFrame(this.memory, { bytes: this.#at, recordCount, epoch, segment: segment.id, number, continues })
+    return this.#at
+  }
+
+  #put(change: Change, message: Message): boolean {
+    if (message === this.#lastMessage && change.type === RecordType.put) return this.#reference(change)
+    const bytes = putHeadBytes + this.#encoder.size(message)
+    const at = this.#record(change.type, change, bytes)
+    if (at < 0) return false
+    this.memory.writeDoubleLE(change.number, at)
+    this.#encoder.write(message, this.memory, at + putHeadBytes, true)
+    this.#lastMessage = message
+    this.#lastLocation = this.#locationAt(at)
+    this.#lastBytes = bytes
+    this.#note(change, this.#lastLocation, bytes)
+    return true
+  }
+
+  #reference(change: Change): boolean {
+    const at = this.#record(RecordType.reference, change, 12)
+    if (at < 0) return false
+    this.memory.writeDoubleLE(this.#lastLocation, at)
+    this.memory.writeUInt32LE(this.#lastBytes, at + 8)
+    this.#note(change, this.#lastLocation, this.#lastBytes)
+    return true
+  }
+
+  #small(change: Change, bytes: number, fill: (memory: Buffer, at: number) => void): boolean {
+    const at = this.#record(change.type, change, bytes)
+    if (at < 0) return false
+    fill(this.memory, at)
+    this.#note(change, 0, 0)
+    return true
+  }
+
+  /** Writes a record header and takes the room for its payload. -1 if there is none. */
+  #record(type: RecordType, change: Change, bytes: number): number {
+    const start = this.#at
+    if (start + recordHeaderBytes + bytes > this.#capacity) return -1
+    this.#at = start + recordHeaderBytes + bytes
+    this.recordCount += 1
+    return writeRecord(this.memory, start, type, change.priority, change.owner, change.sequence, bytes)
+  }
+
+  #note(change: Change, location: Location, bytes: number, parts?: readonly Part[]): void {
+    this.changes.push(change)
+    this.locations.push(location)
+    this.lengths.push(bytes)
+    this.parts.push(parts)
+  }
+
+  #locationAt(at: number): Location {
+    const { segment, offset } = this.#placed()
+    return locationOf(segment.id, offset + at)
+  }
+
+  #placed(): Place {
+    if (this.place === undefined) throw new Error('the frame has no place')
+    return this.place
+  }
+}
+
+export interface FrameMark {
+  readonly at: number
+  readonly recordCount: number
+  readonly changes: number
+}
+
+export interface Part {
+  readonly location: Location
+  readonly length: number
+}

@@ -1,0 +1,169 @@
+import type { Clock } from '../clock.ts'
+import type { BrokerError } from '../errors.ts'
+import type { ContentFormat } from '../message.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { RecordType } from './frame.ts'
+import { JournalBatch } from './journal-batch.ts'
+import type { JournalFrame } from './journal-frame.ts'
+import { JournalIndex } from './journal-index.ts'
+import { defaultJournalSizes, type JournalSizes } from './journal-limits.ts'
+import { JournalReader } from './journal-reader.ts'
+import { JournalWriter } from './journal-writer.ts'
+import type { Disk } from './log/disk.ts'
+import { MessageDecoder } from './message-codec.ts'
+import type { IndexEntry } from './pending-index.ts'
+import { type Damage, Recovery } from './recovery.ts'
+import { Segments } from './segments.ts'
+import type { CommitDone, MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from './store.ts'
+
+/** What opening a journal has found. */
+export interface OpenReport {
+  /** Frames read after the checkpoint. */
+  readonly frameCount: number
+  /** True if the store had been closed in order, so that flags are exact. */
+  readonly wasClean: boolean
+  readonly damages: readonly Damage[]
+}
+
+/**
+ * The durable store: a journal of frames in segment files, an index of what is pending in it, and checkpoints of that index.
+ */
+export class JournalStore implements MessageStore {
+  readonly isPaging = true
+  readonly #disk: Disk
+  readonly #sizes: JournalSizes
+  readonly #segments: Segments
+  readonly #index: JournalIndex
+  readonly #writer: JournalWriter
+  readonly #checkpoints: Checkpoints
+  #reader: JournalReader | undefined
+  #report: OpenReport
+  #closing: Promise<void> | undefined
+
+  constructor(disk: Disk, clock: Clock, sizes: JournalSizes = defaultJournalSizes) {
+    this.#disk = disk
+    this.#sizes = sizes
+    this.#segments = new Segments(disk, sizes)
+    this.#index = new JournalIndex(this.#segments)
+    this.#writer = new JournalWriter(disk, this.#segments, sizes, {
+      flown: (frame) => this.#flown(frame),
+      failed: () => this.#checkpoints.stop(),
+    })
+    this.#checkpoints = new Checkpoints(disk, clock, this.#index, this.#segments, sizes)
+    this.#reader = undefined
+    this.#report = { frameCount: 0, wasClean: true, damages: [] }
+    this.#closing = undefined
+  }
+
+  get report(): OpenReport {
+    return this.#report
+  }
+
+  get failure(): BrokerError | undefined {
+    return this.#writer.failure
+  }
+
+  async open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]> {
+    this.#reader = new JournalReader(this.#segments, new MessageDecoder(formats), this.#index.parts)
+    await this.#segments.open()
+    const checkpoint = await this.#checkpoints.restore()
+    const replay = await new Recovery(this.#index, this.#segments, this.#sizes).run(
+      checkpoint ?? { segment: 0, offset: 0, frame: 0 },
+    )
+    const wasClean = checkpoint?.isClean === true && replay.frameCount === 0
+    for (const owner of this.#index.owners.values()) {
+      if (!wasClean) owner.seenUpTo = Math.max(owner.seenUpTo, owner.horizon)
+      owner.horizon = 0
+    }
+    this.#report = { frameCount: replay.frameCount, wasClean, damages: replay.damages }
+    await this.#beginEpoch(Math.max(checkpoint?.epoch ?? 0, replay.epoch) + 1, Math.max(replay.nextFrame, 1))
+    return this.#index.records()
+  }
+
+  batch(): WriteBatch {
+    return new JournalBatch(() => {
+      this.#index.lastOwner += 1
+      return this.#index.lastOwner
+    })
+  }
+
+  commit(batch: WriteBatch, done: CommitDone): void {
+    if (!(batch instanceof JournalBatch)) throw new Error('a batch of another store')
+    this.#writer.commit(batch, done)
+  }
+
+  async read(id: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]> {
+    const owner = this.#index.owners.get(id)
+    const entries: IndexEntry[] = []
+    owner?.directories[priority]?.collect(after, count, entries)
+    if (owner === undefined || this.#reader === undefined) return []
+    return await this.#reader.read(entries, owner.seenUpTo)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await this.#writer.idle()
+    if (this.#writer.failure === undefined && this.#reader !== undefined) await this.#checkpoints.close()
+    else this.#checkpoints.stop()
+    await this.#segments.close()
+    await this.#disk.close()
+  }
+
+  /**
+   * The frame that recovery found last may be in the operating system's memory only: it is flushed, and a new segment begun,
+   * before anything is appended, so that no later frame can outlive it.
+   */
+  async #beginEpoch(epoch: number, nextFrame: number): Promise<void> {
+    for (const segment of this.#segments.all) await this.#disk.flush(segment.file)
+    this.#writer.epoch = epoch
+    this.#writer.nextFrame = nextFrame
+    const batch = new JournalBatch(() => 0)
+    batch.epoch()
+    await new Promise<void>((resolve, reject) => {
+      this.#writer.commit(batch, (error) => (error === undefined ? resolve() : reject(error)))
+    })
+  }
+
+  #flown(frame: JournalFrame): void {
+    const index = this.#index
+    for (const [at, change] of frame.changes.entries()) {
+      const { owner, priority, sequence } = change
+      const location = frame.locations[at] as number
+      const bytes = frame.lengths[at] as number
+      switch (change.type) {
+        case RecordType.put:
+          index.put(owner, priority, sequence, location, bytes, frame.parts[at])
+          break
+        case RecordType.rewrite:
+          index.relocate(owner, priority, sequence, location, bytes, frame.parts[at])
+          break
+        case RecordType.ack:
+          index.ack(owner, priority, sequence, change.number)
+          break
+        case RecordType.redeliver:
+          index.redeliver(owner, priority, sequence, change.deliveryCount, change.number)
+          break
+        case RecordType.define:
+          if (change.spec !== undefined) index.define(owner, change.spec)
+          break
+        case RecordType.remove:
+          index.remove(owner)
+          break
+        case RecordType.horizon:
+          index.horizon(owner, sequence)
+          break
+        case RecordType.epoch:
+        case RecordType.part:
+        case RecordType.reference:
+          break
+        default:
+          change.type satisfies never
+      }
+    }
+    if (frame.place !== undefined && !frame.isEmpty) this.#checkpoints.advance(frame, this.#writer.epoch)
+  }
+}

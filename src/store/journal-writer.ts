@@ -1,0 +1,245 @@
+import { BrokerError } from '../errors.ts'
+import { RecordType } from './frame.ts'
+import type { Change, JournalBatch } from './journal-batch.ts'
+import { JournalFrame, type Part } from './journal-frame.ts'
+import type { JournalSizes } from './journal-limits.ts'
+import type { Disk } from './log/disk.ts'
+import { MessageEncoder } from './message-codec.ts'
+import type { Segments } from './segments.ts'
+import type { CommitDone } from './store.ts'
+
+interface PendingBatch {
+  readonly batch: JournalBatch
+  readonly done: CommitDone
+  /** Changes that are in frames already, and parts of the next one's body. */
+  written: number
+  parts: Part[]
+}
+
+export interface WriterEvents {
+  /** The frame is on disk: apply it. Its batches are told afterwards. */
+  flown(frame: JournalFrame): void
+  /** Nothing can be written any more. */
+  failed(error: BrokerError): void
+}
+
+/**
+ * Turns batches into frames and frames into flushed bytes. One frame is on its way at a time and covers all that was committed
+ * while the one before it was; a batch too long for one frame goes on in the next.
+ */
+export class JournalWriter {
+  /** How often the store had been opened, this time included. */
+  epoch: number
+  nextFrame: number
+  readonly #disk: Disk
+  readonly #segments: Segments
+  readonly #sizes: JournalSizes
+  readonly #events: WriterEvents
+  readonly #pending: PendingBatch[]
+  #pendingBytes: number
+  #building: JournalFrame
+  #flying: JournalFrame
+  #isFlying: boolean
+  #isRolling: boolean
+  #failure: BrokerError | undefined
+  #onIdle: (() => void)[]
+
+  constructor(disk: Disk, segments: Segments, sizes: JournalSizes, events: WriterEvents) {
+    this.epoch = 1
+    this.nextFrame = 1
+    this.#disk = disk
+    this.#segments = segments
+    this.#sizes = sizes
+    this.#events = events
+    this.#pending = []
+    this.#pendingBytes = 0
+    const encoder = new MessageEncoder()
+    this.#building = new JournalFrame(disk.allocate(sizes.frameBytesMax), encoder, sizes.partBytes)
+    this.#flying = new JournalFrame(disk.allocate(sizes.frameBytesMax), encoder, sizes.partBytes)
+    this.#isFlying = false
+    this.#isRolling = false
+    this.#failure = undefined
+    this.#onIdle = []
+  }
+
+  get failure(): BrokerError | undefined {
+    return this.#failure
+  }
+
+  commit(batch: JournalBatch, done: CommitDone): void {
+    const failure = this.#failure
+    if (failure !== undefined) {
+      queueMicrotask(() => done(failure))
+      return
+    }
+    this.#cancelAccepted(batch)
+    this.#pending.push({ batch, done, written: 0, parts: [] })
+    this.#pendingBytes += batch.bytes
+    this.#pump()
+  }
+
+  /** Resolves once everything committed is on disk, or nothing can be any more. */
+  idle(): Promise<void> {
+    if (this.#isIdle) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve)
+    })
+  }
+
+  get #isIdle(): boolean {
+    return this.#failure !== undefined || (!this.#isFlying && this.#pending.length === 0)
+  }
+
+  /** Puts that wait unwritten while a consumer has accepted the message already are never written. */
+  #cancelAccepted(batch: JournalBatch): void {
+    if (batch.finals.length === 0) return
+    for (const { batch: other, written } of this.#pending) {
+      if (written > 0) continue
+      for (const { owner, sequence } of batch.finals) other.cancel(owner, sequence)
+    }
+  }
+
+  /** Keeps one frame on its way, and while it is, fills the next one if there is much to fill it with. */
+  #pump(): void {
+    if (this.#isRolling || this.#failure !== undefined) return
+    if (this.#isFlying) {
+      if (this.#pendingBytes >= this.#sizes.eagerBytes) this.#fill(this.#building)
+      return
+    }
+    const frame = this.#building
+    this.#fill(frame)
+    if (frame.isEmpty && frame.done.length === 0) return
+    this.#building = this.#flying
+    this.#flying = frame
+    this.#isFlying = true
+    this.#send(frame)
+  }
+
+  #send(frame: JournalFrame): void {
+    const { place } = frame
+    if (frame.isEmpty || place === undefined) {
+      // All that it was to hold has been accepted meanwhile.
+      queueMicrotask(() => this.#flown(frame))
+      return
+    }
+    const bytes = frame.seal(this.epoch, this.nextFrame)
+    place.segment.usedBytes = place.offset + bytes
+    this.nextFrame += 1
+    this.#disk.commit(place.segment.file, frame.memory, bytes, place.offset, (error) => {
+      if (error === undefined) this.#flown(frame)
+      else this.#fail(error)
+    })
+  }
+
+  #flown(frame: JournalFrame): void {
+    if (this.#failure !== undefined) return
+    this.#events.flown(frame)
+    const done = frame.done.splice(0)
+    frame.release()
+    this.#isFlying = false
+    this.#pump()
+    for (const one of done) one()
+    if (this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+
+  /** Encodes what waits, as far as it fits. */
+  #fill(frame: JournalFrame): void {
+    while (!frame.isFull) {
+      const next = this.#pending[0]
+      if (next === undefined || !this.#place(frame, next)) return
+      if (!this.#encode(frame, next)) {
+        if (!frame.isEmpty) return
+        // What fitted there has been taken back; the next change needs a larger place.
+        frame.release()
+        continue
+      }
+      this.#pending.shift()
+      this.#pendingBytes -= next.batch.bytes
+      frame.done.push(next.done)
+    }
+  }
+
+  /** Gives the frame a place with room for at least the next change. */
+  #place(frame: JournalFrame, next: PendingBatch): boolean {
+    if (frame.place !== undefined) return true
+    const change = next.batch.changes[next.written]
+    const place = this.#segments.place(
+      Math.min(this.#sizes.frameBytesMax, change === undefined ? 0 : frame.needOf(change)),
+    )
+    if (place === undefined) {
+      this.#roll()
+      return false
+    }
+    frame.begin(place)
+    return true
+  }
+
+  /**
+   * Encodes a batch. One that does not fit behind others waits for a frame of its own, since those must not wait for its end;
+   * one that does not fit in a frame of its own goes on in the next. True if all of it is in.
+   */
+  #encode(frame: JournalFrame, pending: PendingBatch): boolean {
+    const isFirst = frame.isEmpty
+    const mark = frame.mark()
+    const { changes } = pending.batch
+    for (let index = pending.written; index < changes.length; index += 1) {
+      const change = changes[index] as Change
+      if (change.isCancelled || this.#add(frame, change, pending)) continue
+      frame.isFull = true
+      if (isFirst) {
+        pending.written = index
+        frame.continues = true
+      } else {
+        frame.rewind(mark)
+        pending.parts = []
+      }
+      return false
+    }
+    return true
+  }
+
+  #add(frame: JournalFrame, change: Change, pending: PendingBatch): boolean {
+    const { message, type } = change
+    const isBody = type === RecordType.put || type === RecordType.rewrite
+    if (!isBody || message === undefined || message.content.length <= this.#sizes.partBytes) return frame.add(change)
+    const { content } = message
+    const { partBytes } = this.#sizes
+    for (let at = pending.parts.length * partBytes; at < content.length; at += partBytes) {
+      const part = content.subarray(at, at + partBytes)
+      const location = frame.addPart(change, part)
+      if (location === undefined) return false
+      pending.parts.push({ location, length: part.length })
+    }
+    if (!frame.addPutOfParts(change, message, pending.parts)) return false
+    pending.parts = []
+    return true
+  }
+
+  #roll(): void {
+    if (this.#isRolling) return
+    this.#isRolling = true
+    this.#segments.roll().then(
+      () => {
+        this.#isRolling = false
+        this.#pump()
+      },
+      (error: unknown) => this.#fail(error),
+    )
+  }
+
+  /** After a failed write or flush nobody knows what is on disk: nothing is tried again, recovery decides. */
+  #fail(cause: unknown): void {
+    if (this.#failure !== undefined) return
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const error = new BrokerError('store-failed', `the store cannot be written: ${reason}`, { cause })
+    this.#failure = error
+    const waiting = [
+      ...this.#flying.done.splice(0),
+      ...this.#building.done.splice(0),
+      ...this.#pending.splice(0).map(({ done }) => done),
+    ]
+    this.#events.failed(error)
+    for (const done of waiting) done(error)
+    for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+}

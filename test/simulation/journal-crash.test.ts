@@ -1,0 +1,176 @@
+import { expect, test } from 'vitest'
+import type { JournalSizes } from '../../src/store/journal-limits.ts'
+import { JournalStore } from '../../src/store/journal-store.ts'
+import type { OwnerId, StoredEntry } from '../../src/store/store.ts'
+import { messageOf, testFormats } from '../support/messages.ts'
+import { randomOf, startSeed } from '../support/seed.ts'
+import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+
+const sizes: JournalSizes = {
+  segmentBytes: 24 * 1024,
+  frameBytesMax: 6 * 1024,
+  partBytes: 2 * 1024,
+  eagerBytes: 1024,
+  checkpointBytes: 40 * 1024,
+}
+
+/** What a store must hold: by owner and sequence, what the entry's body is and how sure that is. */
+interface Expected {
+  readonly body: string
+  readonly owner: OwnerId
+  readonly sequence: number
+  readonly priority: number
+  /** The commit of its put is done. */
+  isConfirmed: boolean
+  /** Its acknowledgement was handed over; `gone` once the commit of that is done. */
+  isAcked: boolean
+  isGone: boolean
+}
+
+/** Drives one store with random batches until its disk loses power, then says what the next one must hold. */
+class Workload {
+  readonly #store: JournalStore
+  readonly #random: Random
+  readonly #entries: Map<string, Expected>
+  readonly #sequences: Map<OwnerId, number>
+  underWay: number
+
+  constructor(store: JournalStore, random: Random, entries: Map<string, Expected>, sequences: Map<OwnerId, number>) {
+    this.#store = store
+    this.#random = random
+    this.#entries = entries
+    this.#sequences = sequences
+    this.underWay = 0
+  }
+
+  /** One batch: some puts, some acknowledgements, at times a body shared by two owners or a very long one. */
+  step(owners: readonly OwnerId[]): void {
+    const random = this.#random
+    const batch = this.#store.batch()
+    const put: Expected[] = []
+    const acked: Expected[] = []
+    for (let count = Math.floor(random() * 8); count > 0; count -= 1) {
+      const length = random() < 0.02 ? 9_000 + Math.floor(random() * 9_000) : Math.floor(random() * 400)
+      const priority = random() < 0.2 ? 7 : 4
+      const body = `${Math.floor(random() * 1e9)}:${'x'.repeat(length)}`
+      const message = messageOf({ body, priority, durable: true })
+      for (const owner of random() < 0.2 ? owners.slice(0, 2) : owners.slice(0, 1 + Math.floor(random() * 1))) {
+        const sequence = (this.#sequences.get(owner) ?? 0) + 1 + Math.floor(random() * 2)
+        this.#sequences.set(owner, sequence)
+        batch.put(owner, sequence, message, 0)
+        put.push({ body, owner, sequence, priority, isConfirmed: false, isAcked: false, isGone: false })
+      }
+    }
+    for (const expected of this.#entries.values()) {
+      if (expected.isAcked || random() > 0.3) continue
+      expected.isAcked = true
+      batch.ack(expected.owner, expected.priority, expected.sequence, random() < 0.5)
+      acked.push(expected)
+      if (acked.length > 6) break
+    }
+    for (const expected of put) this.#entries.set(`${expected.owner}/${expected.sequence}`, expected)
+    if (batch.isEmpty) return
+    this.underWay += 1
+    this.#store.commit(batch, (error) => {
+      if (error !== undefined) throw error
+      this.underWay -= 1
+      for (const expected of put) expected.isConfirmed = true
+      for (const expected of acked) expected.isGone = true
+    })
+  }
+}
+
+async function entriesOf(store: JournalStore, owner: OwnerId): Promise<StoredEntry[]> {
+  const all: StoredEntry[] = []
+  for (let priority = 0; priority < 10; priority += 1) {
+    let after = 0
+    for (;;) {
+      const page = await store.read(owner, priority, after, 7)
+      all.push(...page)
+      if (page.length < 7) break
+      after = page.at(-1)!.sequence
+    }
+  }
+  return all
+}
+
+/** Compares a store that has been opened after a crash with what it must hold; what it may hold is taken as it is. */
+async function check(
+  store: JournalStore,
+  entries: Map<string, Expected>,
+  owners: readonly OwnerId[],
+  seed: number,
+): Promise<void> {
+  const found = new Map<string, StoredEntry>()
+  for (const owner of owners) {
+    let last = new Map<number, number>()
+    for (const entry of await entriesOf(store, owner)) {
+      const { priority } = entry.message
+      expect(entry.sequence, `order, seed ${seed}`).toBeGreaterThan(last.get(priority) ?? 0)
+      last = last.set(priority, entry.sequence)
+      found.set(`${owner}/${entry.sequence}`, entry)
+    }
+  }
+  for (const [key, expected] of entries) {
+    const entry = found.get(key)
+    if (expected.isConfirmed && !expected.isAcked)
+      expect(entry, `${key} was confirmed and is lost, seed ${seed}`).toBeDefined()
+    if (expected.isGone) expect(entry, `${key} was gone and is back, seed ${seed}`).toBeUndefined()
+    if (entry !== undefined) {
+      expect(Buffer.from(entry.message.content).toString(), `body of ${key}, seed ${seed}`).toBe(expected.body)
+      expected.isConfirmed = true
+      expected.isAcked = false
+    } else entries.delete(key)
+  }
+  for (const key of found.keys()) expect(entries.has(key), `${key} was never put, seed ${seed}`).toBe(true)
+}
+
+async function crashes(seed: number, rounds: number): Promise<number> {
+  const random = randomOf(seed)
+  const entries = new Map<string, Expected>()
+  const sequences = new Map<OwnerId, number>()
+  let disk = new SimulatedDisk()
+  let owners: OwnerId[] = []
+  for (let round = 0; round < rounds; round += 1) {
+    disk.crashAfter = round === 0 ? Number.POSITIVE_INFINITY : Math.floor(random() * 150)
+    const store = new JournalStore(disk, new VirtualClock(), sizes)
+    const opened = await Promise.race([store.open(testFormats).then(() => true), until(() => disk.isCrashed)])
+    if (opened === true) {
+      disk.crashAfter = Number.POSITIVE_INFINITY
+      await check(store, entries, owners, seed)
+      if (owners.length === 0) owners = await define(store)
+      disk.crashAfter = disk.operations + Math.floor(random() * 400)
+      const workload = new Workload(store, random, entries, sequences)
+      for (let steps = 0; !disk.isCrashed; steps += 1) {
+        if (steps > 2_000) throw new Error(`the store has come to a halt, seed ${seed}, round ${round}`)
+        workload.step(owners)
+        if (random() < 0.5) await new Promise(setImmediate)
+      }
+    }
+    disk = disk.after(random() < 0.3 ? 'kill' : 'power loss', random)
+  }
+  return rounds
+}
+
+async function define(store: JournalStore): Promise<OwnerId[]> {
+  const batch = store.batch()
+  const owners = ['a', 'b', 'c'].map((name) => batch.define({ kind: 'queue', name, settings: {} }))
+  await new Promise<void>((resolve, reject) => {
+    store.commit(batch, (error) => (error === undefined ? resolve() : reject(error)))
+  })
+  return owners
+}
+
+async function until(condition: () => boolean): Promise<false> {
+  for (let turns = 0; !condition(); turns += 1) {
+    if (turns > 20_000) throw new Error('neither opened nor crashed')
+    await new Promise(setImmediate)
+  }
+  return false
+}
+
+test('a journal that loses power again and again keeps what it confirmed, and nothing comes back', async () => {
+  const start = startSeed()
+  for (let seed = start; seed < start + 20; seed += 1) await crashes(seed, 10)
+}, 120_000)
