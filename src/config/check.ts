@@ -17,9 +17,41 @@ export function check(layers: Layers): Config | readonly Problem[] {
   if (!result.success && restoreTexts(result.error.issues, layers)) result = schema.safeParse(layers.tree)
   const problems = result.success
     ? relations(result.data as Config, layers)
-    : result.error.issues.flatMap((issue) => fromIssue(issue, layers))
+    : [
+        ...result.error.issues.flatMap((issue) => fromIssue(issue, layers)),
+        ...restRelations(result.error.issues, layers),
+      ]
   if (problems.length > 0) return problems.sort((left, right) => left.order - right.order)
   return result.success ? settle(result.data as Config, layers) : []
+}
+
+/** What is wrong between the settings that are right by themselves. */
+function restRelations(issues: readonly z.core.$ZodIssue[], layers: Layers): PlacedProblem[] {
+  const rest = copied(layers.tree) as Record<string, unknown>
+  for (const issue of issues) {
+    const path = issue.path.map(String)
+    const wrong = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...path, key]) : [path]
+    // One setting of a list cannot be left out by itself.
+    for (const one of wrong) remove(rest, one[0] === 'destinations' ? one.slice(0, 1) : one)
+  }
+  const result = schema.safeParse(rest)
+  return result.success ? relations(result.data as Config, layers) : []
+}
+
+/** A copy of groups and lists; options may hold anything else, even functions. */
+function copied(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copied)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, copied(part)]))
+}
+
+function remove(tree: Record<string, unknown>, path: Path): void {
+  const parent = path
+    .slice(0, -1)
+    .reduce<unknown>((group, key) => (group as Record<string, unknown> | undefined)?.[key], tree)
+  const last = path.at(-1)
+  if (last !== undefined && typeof parent === 'object' && parent !== null)
+    delete (parent as Record<string, unknown>)[last]
 }
 
 /** `--set name=123` is meant as a text although it looks like a number. */

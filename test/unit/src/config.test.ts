@@ -234,6 +234,13 @@ describe('errors', () => {
     )
   })
 
+  test('between settings are told together with those of other settings', async () => {
+    const text = 'listeners: { stomp: { host: 0.0.0.0, prot: 1 } }\nlog: 5\ndestinations: [{}]'
+    const lines = await problems(text)
+    expect(lines).toHaveLength(4)
+    expect(lines[0]).toContain('security.anonymous')
+  })
+
   test('keep one message within the memory for all', async () => {
     expect(await problems('limits: { memoryBytesMax: 64MiB, messageBytesMax: 65MiB }')).toEqual([
       'broker.yaml:1:51 limits.messageBytesMax must not exceed limits.memoryBytesMax, which is 67108864',
@@ -318,6 +325,14 @@ describe('options of an embedded broker', () => {
     expect(await linesOf(() => checkOptions({ nam: 1, listeners: { stomp: { port: '-1' } } } as GivenConfig))).toEqual([
       'listeners.stomp.port must be a number; is "-1"',
       'nam unknown setting (did you mean "name"?)',
+    ])
+  })
+
+  test('may hold anything where nothing belongs', async () => {
+    const options = { onMessage: () => 1, log: { level: Symbol('x') } } as unknown as GivenConfig
+    expect(await linesOf(() => checkOptions(options))).toEqual([
+      'log.level must be one of trace, debug, info, warn, error, fatal, silent; is Symbol(x)',
+      'onMessage unknown setting',
     ])
   })
 

@@ -1,0 +1,44 @@
+/** How long a run must take before it shows how far it is, and how often it does then. */
+const patienceMs = 1000
+const intervalMs = 200
+
+/** A line on the terminal that says how far a long run is. Shows nothing if standard error is no terminal. */
+export class Progress {
+  readonly #verb: string
+  readonly #total: number | undefined
+  readonly #startedAt: number
+  readonly #timer: NodeJS.Timeout | undefined
+  #isShown: boolean
+  count: number
+
+  constructor(verb: string, total: number | undefined) {
+    this.#verb = verb
+    this.#total = total
+    this.#startedAt = performance.now()
+    this.#isShown = false
+    this.count = 0
+    this.#timer = process.stderr.isTTY ? setInterval(() => this.#show(), intervalMs) : undefined
+    this.#timer?.unref()
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#startedAt
+  }
+
+  get perSecond(): number {
+    return this.count / (this.elapsedMs / 1000)
+  }
+
+  /** Takes the line away. */
+  end(): void {
+    clearInterval(this.#timer)
+    if (this.#isShown) process.stderr.write('\r\u001b[K')
+  }
+
+  #show(): void {
+    if (this.elapsedMs < patienceMs) return
+    this.#isShown = true
+    const of = this.#total === undefined ? '' : ` of ${this.#total}`
+    process.stderr.write(`\r\u001b[K${this.#verb} ${this.count}${of}, ${Math.round(this.perSecond)} a second`)
+  }
+}

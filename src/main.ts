@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+import { Command, CommanderError, Option } from 'commander'
+import { properties, rate, several, size, time, whole } from './cli/arguments.ts'
+import type { ConsumeOptions } from './cli/consume.ts'
+import type { ProduceOptions } from './cli/produce.ts'
+import type { StartOptions } from './cli/start.ts'
+import { version } from './version.ts'
+
+/** The code of each command is loaded when it is called, so that none pays for the others. */
+const program = new Command('manifoldmq')
+  .description('One broker, many protocols: queues and topics for clients of any language.')
+  .version(version)
+  .showHelpAfterError('(manifoldmq --help tells more)')
+  .exitOverride()
+
+configured(program.command('start').description('run a broker until it is told to stop')).action(
+  async (options: StartOptions) => (await import('./cli/start.ts')).start(options),
+)
+
+const config = program.command('config').description('look at the configuration')
+configured(
+  config.command('check').description('say whether a broker would start with it, or all that is wrong'),
+).action(async (options) => (await import('./cli/config.ts')).check(options))
+configured(config.command('show').description('print every setting in effect, and where it comes from'))
+  .option('--json', 'as one JSON object')
+  .action(async (options) => (await import('./cli/config.ts')).show(options))
+config
+  .command('default')
+  .description('print the commented default configuration')
+  .action(async () => (await import('./cli/config.ts')).printDefault())
+config
+  .command('schema')
+  .description('print the JSON Schema of the configuration file')
+  .action(async () => (await import('./cli/config.ts')).printSchema())
+
+addressed(program.command('produce').description('send messages'))
+  .option('--message <text>', 'body of every message; without it they are numbered')
+  .option('--count <n>', 'how many messages', whole(1), 1)
+  .option('--size <bytes>', 'length of the body, as 10kB; the message is repeated to fill it', size)
+  .option('--rate <n>', 'messages a second; without it as fast as the broker confirms', rate)
+  .option('--property <name=value>', 'a property of every message; may be repeated', properties)
+  .option('--priority <n>', 'from 0 to 9; 4 is normal', whole(0, 9))
+  .option('--persistent', 'to be kept on disk')
+  .option('--ttl <time>', 'how long a message lives, as 30s', time)
+  .option('--json', 'print the result as JSON')
+  .action(async (argument: string | undefined, options: ProduceOptions & Addressed) =>
+    (await import('./cli/produce.ts')).produce(destinationOf(argument, options), options),
+  )
+
+received(addressed(program.command('consume').description('take messages and print them')))
+  .option('--timeout <time>', 'end when none has come for this long, as 5s', time)
+  .action(async (argument: string | undefined, options: ConsumeOptions & Addressed) =>
+    (await import('./cli/consume.ts')).consume(destinationOf(argument, options), options),
+  )
+
+received(addressed(program.command('browse').description('print the messages of a queue and leave them there'))).action(
+  async (argument: string | undefined, options: ConsumeOptions & Addressed) =>
+    (await import('./cli/consume.ts')).browse(destinationOf(argument, options), options),
+)
+
+interface Addressed {
+  readonly destination?: string
+}
+
+function configured(command: Command): Command {
+  return command
+    .option('--config <file>', 'instead of manifoldmq.yaml in the working folder')
+    .option('--data <folder>', 'where messages are stored')
+    .option('--set <path=value>', 'a setting, as listeners.stomp.port=61613; may be repeated', several)
+}
+
+function addressed(command: Command): Command {
+  return command
+    .argument('[destination]', 'queue://name or topic://name')
+    .option('--destination <destination>', 'the same')
+    .addOption(new Option('--url <url>', 'tcp://user:password@host:port').default('tcp://127.0.0.1:61613'))
+}
+
+function received(command: Command): Command {
+  return command
+    .option('--count <n>', 'end after this many', whole(1))
+    .option('--selector <expression>', 'only those it is true of, as "color = \'blue\'"')
+    .option('--json', 'each as one line of JSON: headers and body')
+}
+
+function destinationOf(argument: string | undefined, options: Addressed): string {
+  const destination = argument ?? options.destination
+  return destination ?? program.error('error: which destination? as in queue://hello')
+}
+
+// Whoever reads what is printed may stop reading: `manifoldmq config show | head`.
+process.stdout.on('error', () => undefined)
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2)
+  // A command that has failed may have left a connection open.
+  process.exit((await import('./cli/failure.ts')).report(error))
+}

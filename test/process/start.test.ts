@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, connect as dial, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { Running, type RunOptions, startBroker } from '../support/command-line.ts'
+
+const running: (Running | Socket)[] = []
+
+afterEach(async () => {
+  for (const one of running.splice(0)) {
+    if (one instanceof Running) {
+      one.signal('SIGKILL')
+      await one.ended()
+    } else one.destroy()
+  }
+})
+
+async function start(args: readonly string[] = [], options: RunOptions = {}) {
+  const started = await startBroker(args, options)
+  running.push(started.broker)
+  return { ...started, port: Number(new URL(started.url).port) }
+}
+
+/** A client that holds a message it has not acknowledged, so that the broker waits for it when it stops. */
+async function holdMessage(port: number): Promise<Socket> {
+  const client = dial(port, '127.0.0.1')
+  running.push(client)
+  client.on('error', () => undefined)
+  client.write('CONNECT\naccept-version:1.2\nhost:x\n\n\0')
+  client.write('SUBSCRIBE\ndestination:/queue/a\nid:1\nack:client\n\n\0SEND\ndestination:/queue/a\n\nhello\0')
+  let text = ''
+  while (!text.includes('hello')) text += String((await once(client, 'data'))[0])
+  return client
+}
+
+test('prints a line for each listener that accepts, and nothing else, to standard output', async () => {
+  const { broker, url, port } = await start()
+  expect(broker.stdout).toBe(`ready stomp ${url}\n`)
+  expect(url).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/)
+  const client = dial(port, '127.0.0.1')
+  running.push(client)
+  await once(client, 'connect')
+})
+
+test('logs JSON lines to standard error when that is no terminal', async () => {
+  const { broker } = await start()
+  broker.signal('SIGTERM')
+  await broker.ended()
+  const lines = broker.stderr.trim().split('\n')
+  expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['listening', 'closing', 'closed'])
+})
+
+describe('a signal', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it with code 0', async (signal) => {
+    const { broker } = await start()
+    broker.signal(signal)
+    expect(await broker.ended()).toBe(0)
+  })
+
+  test('lets it wait for its clients, who are told', async () => {
+    const { broker, port } = await start(['--set', 'limits.drainMsMax=200ms'])
+    const client = await holdMessage(port)
+    let text = ''
+    client.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+    })
+    broker.signal('SIGTERM')
+    expect(await broker.ended()).toBe(0)
+    if (!client.closed) await once(client, 'close')
+    expect(text).toContain('shutting down')
+  })
+
+  test.each([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)('%s a second time ends it at once with code %d', async (signal, code) => {
+    const { broker, port } = await start(['--set', 'limits.drainMsMax=10m'])
+    await holdMessage(port)
+    broker.signal(signal)
+    while (!broker.stderr.includes('"closing"')) await once(broker.child.stderr as NodeJS.ReadableStream, 'data')
+    broker.signal(signal)
+    expect(await broker.ended()).toBe(code)
+  })
+})
+
+describe('the configuration', () => {
+  test('is read from manifoldmq.yaml in the working folder, the environment and flags', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-start-'))
+    writeFileSync(join(folder, 'manifoldmq.yaml'), 'name: from-file\nlog: { level: debug }\n')
+    const { broker } = await start([], { folder, environment: { MANIFOLDMQ_LOG__LEVEL: 'info' } })
+    expect(JSON.parse(broker.stderr.split('\n')[0] ?? '')).toMatchObject({ broker: 'from-file', level: 'info' })
+    rmSync(folder, { recursive: true })
+  })
+
+  test('that is wrong ends it with code 2 and every error, before anything is opened', async () => {
+    const broker = new Running(['start', '--set', 'listeners.stomp.prot=1', '--set', 'listeners.stomp.host=0.0.0.0'])
+    expect(await broker.ended()).toBe(2)
+    expect(broker.stdout).toBe('')
+    expect(broker.stderr.trim().split('\n')).toEqual([
+      '--set listeners.stomp.prot unknown setting (did you mean "port"?)',
+      expect.stringMatching(/^--set listeners\.stomp\.host .*--set security\.anonymous=anyone/),
+    ])
+  })
+
+  test('without a listener ends it with code 2', async () => {
+    const broker = new Running(['start', '--set', 'listeners.stomp.enabled=false'])
+    expect(await broker.ended()).toBe(2)
+    expect(broker.stderr).toContain('listeners none is enabled')
+  })
+
+  test('that lets strangers in is obeyed when it says so', async () => {
+    const { url } = await start(['--set', 'listeners.stomp.host=0.0.0.0', '--set', 'security.anonymous=anyone'])
+    expect(url).toMatch(/^tcp:\/\/0\.0\.0\.0:\d+$/)
+  })
+})
+
+test('a port in use ends it with code 1 and says which, and how to choose another', async () => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const { port } = other.address() as { port: number }
+  const broker = new Running(['start', '--set', `listeners.stomp.port=${port}`])
+  expect(await broker.ended()).toBe(1)
+  expect(broker.stderr).toContain(`port ${port} is in use on 127.0.0.1`)
+  expect(broker.stderr).toContain('--set listeners.stomp.port=')
+  other.close()
+})
+
+test('an error that nobody expected is logged and ends it with code 1', async () => {
+  const breaks = "data:text/javascript,process.on('SIGUSR2',()=>{throw new Error('broken invariant')})"
+  const { broker } = await start([], { node: ['--import', breaks] })
+  broker.signal('SIGUSR2')
+  expect(await broker.ended()).toBe(1)
+  const last = JSON.parse(broker.stderr.trim().split('\n').at(-1) ?? '')
+  expect(last).toMatchObject({ level: 'error', error: { message: 'broken invariant' } })
+})
