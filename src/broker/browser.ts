@@ -9,11 +9,14 @@ export class Browser {
   readonly walker: Walker
   /** What joined the queue later is not shown, so that a busy queue does not keep a browser for ever. */
   readonly #lastOrder: number
+  /** The order of the last message looked at, for each priority: one that comes back is not shown again. */
+  readonly #seenOrders: number[]
 
   constructor(feed: Feed, lastOrder: number) {
     this.feed = feed
     this.walker = new Walker()
     this.#lastOrder = lastOrder
+    this.#seenOrders = new Array<number>(10).fill(Number.NEGATIVE_INFINITY)
   }
 
   /** Shows what credit allows, looking at up to `budget` messages, and ends the subscription after the last one. */
@@ -36,8 +39,12 @@ export class Browser {
     for (let priority = lists.length - 1; priority >= 0; priority -= 1) {
       const list = lists[priority]
       if (list === undefined) continue
-      const next = this.walker.step(priority, list)
-      if (next !== undefined && next.order <= this.#lastOrder) return next
+      const seenOrder = this.#seenOrders[priority] ?? 0
+      let next = this.walker.step(priority, list)
+      while (next !== undefined && next.order <= seenOrder) next = this.walker.step(priority, list)
+      if (next === undefined || next.order > this.#lastOrder) continue
+      this.#seenOrders[priority] = next.order
+      return next
     }
     return undefined
   }

@@ -16,7 +16,8 @@ export const deathAnnotations = {
 
 /**
  * Gives a dead message to `DLQ.<name>` or `ExpiryQueue.<name>`, where `<name>` is the address that it was sent to, with where
- * it was, why, after how many deliveries and when as annotations. It does not expire there.
+ * it was, why, after how many deliveries and when as annotations; to `DLQ` or `ExpiryQueue` if that name would be too long.
+ * It does not expire there.
  */
 export function bury(
   context: Context,
@@ -26,7 +27,8 @@ export function bury(
 ): void {
   const { message } = delivery
   const { subscription } = delivery.queue
-  const address = Address.must('queue', `${death.grave}.${message.address.name}`)
+  const named = Address.of('queue', `${death.grave}.${message.address.name}`)
+  const address = named instanceof BrokerError ? Address.must('queue', death.grave) : named
   const dead = message.with({
     address,
     expiresAt: 0,

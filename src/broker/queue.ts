@@ -71,6 +71,8 @@ export class Queue implements Dispatchable {
   #exclusive: Feed | undefined
   #ownerId: OwnerId | undefined
   #lastSequence: number
+  /** The least `order` given to a retained message, which goes before everything; at most 0. */
+  #firstOrder: number
   #readyCount: number
   #unsettledCount: number
   #bytes: number
@@ -108,6 +110,7 @@ export class Queue implements Dispatchable {
     this.#exclusive = undefined
     this.#ownerId = undefined
     this.#lastSequence = 0
+    this.#firstOrder = 0
     this.#readyCount = 0
     this.#unsettledCount = 0
     this.#bytes = 0
@@ -180,11 +183,13 @@ export class Queue implements Dispatchable {
 
   /** Puts a message in its place. True if the store will hold it. */
   put(message: Message): boolean {
+    // Deleted from inside a call that this message caused: its topic has another subscriber that is too slow, say.
+    if (this.isDeleted) return false
     if (this.policy.overflow === 'drop-oldest') this.#makeRoom()
     const delivery = new QueuedDelivery(this, message, this.#nextSequence())
     this.#account(delivery)
     this.counters.enqueued += 1
-    if (this.#spec !== undefined && (message.durable || this.policy.persistent === 'always')) {
+    if (this.#isKept(message)) {
       delivery.isStored = true
       this.#context.batch().put(this.ownerId(), delivery.sequence, message, message.deliverAt)
     }
@@ -197,8 +202,14 @@ export class Queue implements Dispatchable {
   putRetained(message: Message): void {
     const delivery = new QueuedDelivery(this, message, this.#nextSequence())
     delivery.isRetained = true
+    if (message.groupId !== undefined && this.#isShared) this.#group()
+    this.#firstOrder -= 1
+    delivery.order = this.#firstOrder
     this.#account(delivery)
-    this.#append(delivery)
+    this.#noteExpiry(message)
+    this.#returned.push(delivery)
+    this.#readyCount += 1
+    this.#context.turn.markDispatch(this)
   }
 
   /** Takes over a delivery that `bury` or `sendBack` moves here from another queue. */
@@ -206,10 +217,12 @@ export class Queue implements Dispatchable {
     const delivery = new QueuedDelivery(this, message, this.#nextSequence())
     this.#account(delivery)
     this.counters.enqueued += 1
-    if (from.isStored && this.#spec !== undefined) {
-      delivery.isStored = true
+    delivery.isStored = this.#spec !== undefined && (from.isStored || this.#isKept(message))
+    if (delivery.isStored && from.isStored) {
       const batch = this.#context.batch()
       batch.move(from.queue.ownerId(), from.message.priority, from.sequence, this.ownerId(), delivery.sequence, message)
+    } else if (delivery.isStored) {
+      this.#context.batch().put(this.ownerId(), delivery.sequence, message, 0)
     } else if (from.isStored) {
       this.#context.batch().ack(from.queue.ownerId(), from.message.priority, from.sequence, false)
     }
@@ -235,8 +248,9 @@ export class Queue implements Dispatchable {
 
   /** The store's number for it; defined on first use. */
   ownerId(): OwnerId {
+    if (this.#ownerId !== undefined) return this.#ownerId
     if (this.#spec === undefined) throw new Error(`${this.address} is not stored`)
-    this.#ownerId ??= this.#context.batch().define(this.#spec)
+    this.#ownerId = this.#context.batch().define(this.#spec)
     return this.#ownerId
   }
 
@@ -308,7 +322,7 @@ export class Queue implements Dispatchable {
   end(error: BrokerError): void {
     this.delete()
     for (const { subscription } of [...this.#feeds, ...this.#browsers.map((browser) => browser.feed)]) {
-      if (subscription.leave(this) === 0) subscription.end(error)
+      if (subscription.leave(this)) subscription.end(error)
     }
   }
 
@@ -382,10 +396,13 @@ export class Queue implements Dispatchable {
 
   /** Called by the deadlines: something delayed is due, or it is time to look for expired messages. */
   due(now: number): void {
+    const mature: QueuedDelivery[] = []
     for (let next = this.#delayed.peek(); next !== undefined && next.notBefore <= now; next = this.#delayed.peek()) {
       this.#delayed.pop()
-      this.#mature(next)
+      mature.push(next)
     }
+    mature.sort((left, right) => left.notBefore - right.notBefore || left.sequence - right.sequence)
+    for (const delivery of mature) this.#mature(delivery)
     if (this.#sweeper !== undefined || this.#expiryFrom <= now) {
       this.#mergeReturned()
       this.#sweep()
@@ -406,7 +423,8 @@ export class Queue implements Dispatchable {
       const list = this.#lists[priority]
       if (list === undefined) continue
       for (let delivery = list.head; delivery !== undefined && !this.isPaused; delivery = list.head) {
-        if (left <= 0) return 0
+        // A consumer may have brought selectors or groups in; they begin with the next turn.
+        if (left <= 0 || this.#isSelective) return 0
         left -= 1
         if (isExpired(delivery, now)) {
           this.#expire(delivery)
@@ -425,6 +443,7 @@ export class Queue implements Dispatchable {
     let left = budget
     for (const feed of this.#feeds) if (feed.subscription.isReady) this.#rotation.offer(feed)
     for (let feed = this.#nextFeed(); feed !== undefined && !this.isPaused; feed = this.#nextFeed()) {
+      if (left <= 0) return 0
       const found = this.#find(feed, left, now)
       left = found.left
       if (found.delivery !== undefined) this.#hand(found.delivery, feed)
@@ -506,6 +525,7 @@ export class Queue implements Dispatchable {
   #giveBack(delivery: QueuedDelivery): void {
     delivery.redelivered = true
     delivery.state = 'ready'
+    this.#noteExpiry(delivery.message)
     this.#returned.push(delivery)
     this.#readyCount += 1
     this.#context.turn.markDispatch(this)
@@ -517,10 +537,14 @@ export class Queue implements Dispatchable {
     if (returned.length === 0) return
     this.#returned = []
     returned.sort((left, right) => left.order - right.order)
+    const last: (QueuedDelivery | undefined)[] = []
     for (const delivery of returned) {
-      const list = this.#list(delivery.message.priority)
-      list.insertBefore(delivery, placeOf(delivery, list))
-      if (this.#hasWalkers) for (const walker of this.#walkers()) walker.returned(delivery)
+      const { priority } = delivery.message
+      const list = this.#list(priority)
+      list.insertBefore(delivery, placeOf(delivery, list, last[priority]))
+      last[priority] = delivery
+      this.#sweeper?.returned(delivery)
+      if (this.#isSelective) for (const feed of this.#feeds) feed.walker?.returned(delivery)
     }
   }
 
@@ -547,11 +571,14 @@ export class Queue implements Dispatchable {
     if (message.groupId !== undefined && this.#isShared) this.#group()
     this.#list(message.priority).push(delivery)
     this.#readyCount += 1
-    if (message.expiresAt > 0 && message.expiresAt < this.#expiryFrom) {
-      this.#expiryFrom = message.expiresAt
-      this.#arm(this.#context.clock.now())
-    }
+    this.#noteExpiry(message)
     if (!this.dispatchMarked) this.#context.turn.markDispatch(this)
+  }
+
+  #noteExpiry(message: Message): void {
+    if (message.expiresAt === 0 || message.expiresAt >= this.#expiryFrom) return
+    this.#expiryFrom = message.expiresAt
+    this.#arm(this.#context.clock.now())
   }
 
   #takeOut(delivery: QueuedDelivery): void {
@@ -615,13 +642,20 @@ export class Queue implements Dispatchable {
 
   #makeRoom(): void {
     const { messagesMax, bytesMax } = this.policy
-    while (this.count >= messagesMax || this.#bytes >= bytesMax) {
+    while (this.#limitedCount >= messagesMax || this.#bytes >= bytesMax) {
       const oldest = this.#oldest()
-      if (oldest === undefined) return
-      this.#takeOut(oldest)
+      const dropped = oldest ?? this.#delayed.pop()
+      if (dropped === undefined) return
+      if (oldest !== undefined) this.#takeOut(oldest)
       this.counters.dropped += 1
-      this.#forget(oldest)
+      this.#forget(dropped)
     }
+  }
+
+  /** What `messagesMax` limits: all that it holds; of an unnamed topic subscriber, what has not been handed over. */
+  get #limitedCount(): number {
+    const isSubscriber = this.subscription === undefined && this.address.kind === 'topic'
+    return isSubscriber ? this.count - this.#unsettledCount : this.count
   }
 
   #oldest(): QueuedDelivery | undefined {
@@ -691,6 +725,12 @@ export class Queue implements Dispatchable {
     return list
   }
 
+  /** True if the policy wants the message in the store. */
+  #isKept(message: Message): boolean {
+    const { persistent } = this.policy
+    return this.#spec !== undefined && persistent !== 'never' && (message.durable || persistent === 'always')
+  }
+
   #nextSequence(): number {
     this.#lastSequence += 1
     return this.#lastSequence
@@ -698,7 +738,7 @@ export class Queue implements Dispatchable {
 
   #arm(now: number): void {
     const delayed = this.#delayed.peek()?.notBefore ?? Number.POSITIVE_INFINITY
-    const sweep = this.#sweeper === undefined ? Math.max(this.#expiryFrom, this.#sweptAt + sweepMs) : now
+    const sweep = this.#sweeper === undefined ? Math.max(this.#expiryFrom, this.#sweptAt + sweepMs) : now + 1
     const at = Math.min(delayed, sweep)
     if (at !== Number.POSITIVE_INFINITY) this.#deadline.set(Math.max(at, now))
   }
@@ -715,12 +755,17 @@ function isExpired(delivery: QueuedDelivery, now: number): boolean {
   return expiresAt > 0 && expiresAt <= now
 }
 
-/** The first delivery of the list that comes after this one; looked for from the nearer end. */
-function placeOf(delivery: QueuedDelivery, list: DeliveryList): QueuedDelivery | undefined {
-  const { head, tail } = list
-  if (head === undefined || tail === undefined || tail.order < delivery.order) return undefined
-  if (delivery.order - head.order <= tail.order - delivery.order) {
-    let place: QueuedDelivery | undefined = head
+/** The first delivery of the list that comes after this one; looked for from the nearer of `from`, or the head, and the tail. */
+function placeOf(
+  delivery: QueuedDelivery,
+  list: DeliveryList,
+  from: QueuedDelivery | undefined,
+): QueuedDelivery | undefined {
+  const { tail } = list
+  const start = from ?? list.head
+  if (start === undefined || tail === undefined || tail.order < delivery.order) return undefined
+  if (delivery.order - start.order <= tail.order - delivery.order) {
+    let place: QueuedDelivery | undefined = start
     while (place !== undefined && place.order < delivery.order) place = place.next
     return place
   }

@@ -11,6 +11,8 @@ import type { BrokerTransaction } from './transaction.ts'
 export class BrokerSubscription implements Subscription {
   readonly session: BrokerSession
   readonly presettled: boolean
+  /** True if it covers queues that are yet to be made. */
+  readonly isPattern: boolean
   readonly #consumer: Consumer
   readonly #unsettled: DeliveryList
   readonly #places: { readonly queue: Queue; readonly feed: Feed }[]
@@ -19,9 +21,10 @@ export class BrokerSubscription implements Subscription {
   isEnded: boolean
   #credit: number
 
-  constructor(session: BrokerSession, consumer: Consumer, presettled: boolean) {
+  constructor(session: BrokerSession, consumer: Consumer, how: { presettled: boolean; isPattern: boolean }) {
     this.session = session
-    this.presettled = presettled
+    this.presettled = how.presettled
+    this.isPattern = how.isPattern
     this.#consumer = consumer
     this.#unsettled = new DeliveryList()
     this.#places = []
@@ -48,11 +51,11 @@ export class BrokerSubscription implements Subscription {
     this.#places.push({ queue, feed })
   }
 
-  /** Gives up its place at one queue, which is being deleted or no longer covered. Says how many places are left. */
-  leave(queue: Queue): number {
+  /** Gives up its place at one queue, which is being deleted. True if it has nothing more to wait for. */
+  leave(queue: Queue): boolean {
     const index = this.#places.findIndex((place) => place.queue === queue)
     if (index >= 0) this.#places.splice(index, 1)
-    return this.#places.length
+    return this.#places.length === 0 && !this.isPattern
   }
 
   addCredit(messages: number): void {

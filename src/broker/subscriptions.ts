@@ -100,7 +100,11 @@ export class Subscriptions {
     selector: Selector | undefined,
   ): BrokerSubscription | BrokerError {
     const { address, priority, exclusive, browse = false } = request
-    const subscription = new BrokerSubscription(session, request.consumer, request.presettled || browse)
+    const presettled = request.presettled || browse
+    const subscription = new BrokerSubscription(session, request.consumer, {
+      presettled,
+      isPattern: address.isPattern,
+    })
     const attach = (queue: Queue): void => {
       const feed = new Feed(subscription, { selector, priority, exclusive, browse })
       subscription.join(queue, feed)
@@ -140,7 +144,10 @@ export class Subscriptions {
       isShared: false,
       subscription: undefined,
     })
-    const subscription = new BrokerSubscription(session, request.consumer, request.presettled)
+    const subscription = new BrokerSubscription(session, request.consumer, {
+      presettled: request.presettled,
+      isPattern: false,
+    })
     const binding: Binding = {
       filter: address,
       queue,
@@ -189,7 +196,10 @@ export class Subscriptions {
     const isNew = found === undefined
     if (isNew && durable) named.binding.queue.ownerId()
     if (isNew ? request.retained !== 'none' : request.retained === 'send') this.#recall(named.binding)
-    const subscription = new BrokerSubscription(session, request.consumer, request.presettled)
+    const subscription = new BrokerSubscription(session, request.consumer, {
+      presettled: request.presettled,
+      isPattern: false,
+    })
     named.consumerCount += 1
     this.#feed(subscription, named.binding.queue, request)
     subscription.onEnd = () => {
@@ -253,7 +263,7 @@ export class Subscriptions {
 
   /** Puts the retained messages of the topics first. */
   #recall(binding: Binding): void {
-    for (const message of this.#retained.matching(binding.filter)) {
+    for (const message of this.#retained.matching(binding.filter).reverse()) {
       if (isFor(binding, message)) binding.queue.putRetained(message)
     }
   }

@@ -103,7 +103,8 @@ export class Topic {
 
   #isDropped(binding: Binding): boolean {
     const { queue, slow } = binding
-    if (queue.readyCount < queue.policy.messagesMax && queue.bytes < queue.policy.bytesMax) return false
+    const waiting = queue.count - queue.unsettledCount
+    if (waiting < queue.policy.messagesMax && queue.bytes < queue.policy.bytesMax) return false
     if (slow === 'drop-oldest') return false
     queue.counters.dropped += 1
     if (slow === 'disconnect') binding.end?.(this.#bindings.tooSlow(binding))
