@@ -1,0 +1,146 @@
+import { writeAck } from '../protocols/stomp/encoder.ts'
+import type { Frame } from '../protocols/stomp/frame.ts'
+import { Header } from '../protocols/stomp/headers.ts'
+import type { Committable } from '../src/turn.ts'
+import { Client, type ClientEvents, ClientServices } from './client.ts'
+import { Histogram } from './histogram.ts'
+import { Ledger } from './ledger.ts'
+import { monotonicMs } from './monotonic.ts'
+import { Pace } from './pace.ts'
+import type { Consumed, FlowPlan } from './plan.ts'
+import { Progress } from './progress.ts'
+import { producerOf, runOf, sequenceOf, stampBytes, timeOf } from './stamp.ts'
+
+/** How long the consumers wait for messages that do not come. */
+const stallMsMax = 8_000
+/** How long they wait for messages that should not come. */
+const graceMs = 100
+
+const ackHead = Buffer.from('ACK\nid:')
+
+/** The consumers of one run: each message is entered in the ledger and acknowledged on its own. */
+export class Consumer implements ClientEvents, Committable {
+  readonly #plan: FlowPlan
+  readonly #services: ClientServices
+  readonly #clients: readonly Client[]
+  readonly #ledger: Ledger
+  readonly #latency: Histogram
+  readonly #deliveries: Pace
+  readonly #progress: Progress
+  readonly #errors: string[]
+  readonly #acknowledges: boolean
+  readonly #warmUpMs: number
+  /** Latencies count for messages stamped from here on. */
+  #countFromMs: number
+  #reported: number
+  #expected: number
+  #onDone: () => void
+
+  constructor(plan: FlowPlan) {
+    this.#plan = plan
+    this.#services = new ClientServices()
+    this.#services.turn.attach(this)
+    this.#ledger = new Ledger(plan)
+    this.#latency = new Histogram()
+    this.#deliveries = new Pace()
+    this.#progress = new Progress(plan.progressFile)
+    this.#errors = []
+    this.#acknowledges = plan.ack !== 'auto'
+    this.#warmUpMs = plan.load.kind === 'paced' ? plan.load.warmUpSeconds * 1000 : 0
+    this.#countFromMs = Number.NEGATIVE_INFINITY
+    this.#reported = 0
+    this.#expected = Number.POSITIVE_INFINITY
+    this.#onDone = () => undefined
+    this.#clients = Array.from(
+      { length: plan.consumers },
+      (_, number) => new Client(plan.port, number, this.#services, this),
+    )
+  }
+
+  /** Connects and subscribes; messages may come from now on. */
+  async open(): Promise<void> {
+    const { destination, ack } = this.#plan
+    await Promise.all(this.#clients.map((client) => client.connect()))
+    await Promise.all(this.#clients.map((client) => client.subscribe(destination, ack)))
+  }
+
+  /** Waits until everything of what each producer has sent is there, or nothing comes any more, and hangs up. */
+  async finish(sent: readonly number[]): Promise<Consumed> {
+    this.#expected = this.#ledger.expected(sent)
+    await this.#all()
+    await new Promise((resolve) => setTimeout(resolve, graceMs))
+    await Promise.all(this.#clients.map((client) => client.leave()))
+    this.#progress.close()
+    return {
+      kind: 'consumed',
+      received: this.#ledger.received,
+      deliveries: this.#deliveries.figures(),
+      latency: this.#latency.times(),
+      findings: this.#ledger.findings(sent),
+      errors: this.#errors,
+    }
+  }
+
+  onMessage(client: Client, frame: Frame): void {
+    const { bytes, bodyStart, bodyEnd } = frame
+    const { run, bodyBytes } = this.#plan
+    if (bodyEnd - bodyStart < stampBytes || runOf(bytes, bodyStart) !== run) this.#ledger.takeForeign()
+    else {
+      if (bodyEnd - bodyStart !== bodyBytes) this.#ledger.takeAltered()
+      this.#ledger.take(client.number, producerOf(bytes, bodyStart), sequenceOf(bytes, bodyStart))
+      this.#time(client.readAtMs, timeOf(bytes, bodyStart))
+    }
+    if (!this.#acknowledges) return
+    writeAck(client.output, ackHead, bytes, frame.valueStart(Header.ack), frame.valueEnd(Header.ack))
+  }
+
+  onReceipt(): void {
+    this.#errors.push('a consumer got a RECEIPT that it has not asked for')
+  }
+
+  onRead(client: Client): void {
+    this.#deliveries.note(client.readAtMs, this.#ledger.received - this.#deliveries.count)
+    this.#services.turn.mark()
+    if (this.#ledger.received >= this.#expected) this.#onDone()
+  }
+
+  onRoom(): void {
+    // Acknowledgements wait for nothing.
+  }
+
+  onFailure(_client: Client, reason: string): void {
+    this.#errors.push(reason)
+    this.#onDone()
+  }
+
+  /** Called once a turn: tells the producers how far the consumers are. */
+  commit(): void {
+    if (this.#reported === this.#ledger.received) return
+    this.#reported = this.#ledger.received
+    this.#progress.write(this.#reported)
+  }
+
+  #time(readAtMs: number, sentAtMs: number): void {
+    if (this.#countFromMs === Number.NEGATIVE_INFINITY) this.#countFromMs = sentAtMs + this.#warmUpMs
+    if (sentAtMs >= this.#countFromMs) this.#latency.record((readAtMs - sentAtMs) * 1000)
+  }
+
+  async #all(): Promise<void> {
+    if (this.#ledger.received >= this.#expected || this.#errors.length > 0) return
+    let received = -1
+    let sinceMs = monotonicMs()
+    await new Promise<void>((resolve) => {
+      const watch = setInterval(() => {
+        const now = monotonicMs()
+        if (received !== this.#ledger.received) {
+          received = this.#ledger.received
+          sinceMs = now
+        } else if (now - sinceMs > stallMsMax) this.#onDone()
+      }, 250)
+      this.#onDone = () => {
+        clearInterval(watch)
+        resolve()
+      }
+    })
+  }
+}

@@ -1,0 +1,92 @@
+import type { BacklogCourse, Course, FlowCourse, IdleCourse, StartCourse } from './course.ts'
+import { median, ratio } from './statistics.ts'
+import { fixed, percent, percents } from './text.ts'
+
+/** A number to reach, and what it is. */
+export interface Goal {
+  readonly row: string
+  readonly text: string
+  /** Undefined if there is no number to reach in this row. */
+  readonly isReached: boolean | undefined
+}
+
+/** The numbers to reach in this row. */
+export function goalsOf(course: Course): readonly Goal[] {
+  switch (course.kind) {
+    case 'flow':
+      return [course.row.p99MsMax === undefined ? rateGoal(course) : latencyGoal(course, course.row.p99MsMax)]
+    case 'backlog':
+      return backlogGoals(course)
+    case 'idle':
+      return [idleGoal(course)]
+    case 'start':
+      return [startGoal(course)]
+    default:
+      return course satisfies never
+  }
+}
+
+/** Beside the rates the processor times: where cores are scarce the generator's own share flatters the ratio of rates. */
+function rateGoal({ row, broker, relay, limit }: FlowCourse): Goal {
+  const relayRates = relay.map(({ perSecond }) => perSecond)
+  const share = ratio(
+    broker.map(({ perSecond }) => perSecond),
+    relayRates,
+  )
+  const cpu = ratio(
+    relay.map(({ cpuUsPerDelivery }) => cpuUsPerDelivery),
+    broker.map(({ cpuUsPerDelivery }) => cpuUsPerDelivery),
+  )
+  const parts = [`${percents(share)} of the relay's rate`]
+  if (row.shareMin !== undefined) parts.push(`at least ${percent(row.shareMin)}`)
+  parts.push(`by processor time ${percents(cpu)}`)
+  if (limit !== undefined)
+    parts.push(`the relay at ${percent(median(relayRates) / limit.perSecond)} of the generator's limit`)
+  const isReached = row.shareMin === undefined ? undefined : share.median >= row.shareMin
+  return { row: row.name, text: parts.join(', '), isReached }
+}
+
+function latencyGoal({ row, broker, relay }: FlowCourse, p99MsMax: number): Goal {
+  const p99 = median(broker.map(({ p99Ms }) => p99Ms))
+  const relayP99 = median(relay.map(({ p99Ms }) => p99Ms))
+  const late = median(broker.map(({ latenessP99Ms }) => latenessP99Ms))
+  const text = `p99 ${fixed(p99, 2)} ms (relay ${fixed(relayP99, 2)}), at most ${p99MsMax}, of which the generator sends ${fixed(late, 2)} late`
+  return { row: row.name, text, isReached: p99 <= p99MsMax }
+}
+
+function backlogGoals({ row, broker }: BacklogCourse): readonly Goal[] {
+  const steady = broker.map(({ steadyPerSecond }) => steadyPerSecond)
+  const rateOf = (name: string, perSecond: readonly number[]): Goal => {
+    const share = ratio(perSecond, steady)
+    const text = `${name} at ${percents(share)} of the steady rate, at least ${percent(row.shareMin)}`
+    return { row: row.name, text, isReached: share.median >= row.shareMin }
+  }
+  const pauseOf = (name: string, pausesMs: readonly number[]): Goal => {
+    const ms = median(pausesMs)
+    const text = `${name} ${fixed(ms, 0)} ms, at most ${row.pauseMsMax}`
+    return { row: row.name, text, isReached: ms <= row.pauseMsMax }
+  }
+  const enqueue = broker.map(({ enqueuePerSecond }) => enqueuePerSecond)
+  const drain = broker.map(({ drainPerSecond }) => drainPerSecond)
+  const gaps = broker.map(({ enqueueGapMs, drainGapMs }) => Math.max(enqueueGapMs, drainGapMs))
+  const pauses = broker.map(({ enqueuePauseMs, drainPauseMs }) => Math.max(enqueuePauseMs, drainPauseMs))
+  return [
+    rateOf('enqueue', enqueue),
+    rateOf('drain', drain),
+    pauseOf('longest time without a receipt or delivery', gaps),
+    pauseOf("longest pause of the broker's event loop", pauses),
+  ]
+}
+
+function idleGoal({ row, broker, bare }: IdleCourse): Goal {
+  const kib = median(broker.map(({ kibPerConnection }) => kibPerConnection))
+  const bareKib = median(bare.map(({ kibPerConnection }) => kibPerConnection))
+  const text = `${fixed(kib, 1)} KiB a connection (a bare socket ${fixed(bareKib, 1)}), at most ${row.kibPerConnectionMax}`
+  return { row: row.name, text, isReached: kib <= row.kibPerConnectionMax }
+}
+
+function startGoal({ row, broker, bare }: StartCourse): Goal {
+  const ms = median(broker)
+  const text = `ready after ${fixed(ms, 0)} ms (a bare server ${fixed(median(bare), 0)}), at most ${row.startMsMax}`
+  return { row: row.name, text, isReached: ms <= row.startMsMax }
+}

@@ -1,0 +1,124 @@
+import type { FlowPlan } from './plan.ts'
+
+/** What stays the same in all runs of a row. */
+export type FlowShape = Pick<
+  FlowPlan,
+  'isTopic' | 'producers' | 'consumers' | 'bodyBytes' | 'ack' | 'window' | 'unreceivedMax'
+>
+
+/** Messages through relay and broker, in turn. */
+export interface FlowRow {
+  readonly kind: 'flow'
+  readonly name: string
+  readonly title: string
+  readonly shape: FlowShape
+  /** Messages a second by schedule; undefined: as fast as the windows allow. */
+  readonly perSecond?: number
+  /** The least share of the relay's rate that the broker should reach. */
+  readonly shareMin?: number
+  readonly p99MsMax?: number
+}
+
+/** A million messages put into a queue, then taken out. */
+export interface BacklogRow {
+  readonly kind: 'backlog'
+  readonly name: string
+  readonly title: string
+  readonly shape: FlowShape
+  /** The least share of the steady rate, of enqueueing and of draining. */
+  readonly shareMin: number
+  readonly pauseMsMax: number
+}
+
+/** Connections that do nothing. */
+export interface IdleRow {
+  readonly kind: 'idle'
+  readonly name: string
+  readonly title: string
+  readonly kibPerConnectionMax: number
+}
+
+/** From the start of the process to its first `ready` line. */
+export interface StartRow {
+  readonly kind: 'start'
+  readonly name: string
+  readonly title: string
+  readonly startMsMax: number
+}
+
+export type Row = FlowRow | BacklogRow | IdleRow | StartRow
+
+const kib = 1024
+
+const queue: FlowShape = {
+  isTopic: false,
+  producers: 1,
+  consumers: 1,
+  bodyBytes: kib,
+  ack: 'client-individual',
+  window: 1000,
+  unreceivedMax: 2000,
+}
+
+const fanOut: FlowShape = {
+  isTopic: true,
+  producers: 1,
+  consumers: 100,
+  bodyBytes: kib,
+  ack: 'auto',
+  window: 1000,
+  unreceivedMax: 500,
+}
+
+/** Every SEND asks for a receipt, and nothing is persistent. To measure one thing more, add its line. */
+export const rows: readonly Row[] = [
+  { kind: 'flow', name: 'queue-1k', title: 'queue 1->1, 1 KiB', shape: queue, shareMin: 0.6 },
+  { kind: 'flow', name: 'queue-64', title: 'queue 1->1, 64 B', shape: { ...queue, bodyBytes: 64 }, shareMin: 0.5 },
+  { kind: 'flow', name: 'queue-16k', title: 'queue 1->1, 16 KiB', shape: { ...queue, bodyBytes: 16 * kib } },
+  {
+    kind: 'flow',
+    name: 'queue-10',
+    title: 'queue 10->10 (one process each), 1 KiB',
+    shape: { ...queue, producers: 10, consumers: 10 },
+  },
+  { kind: 'flow', name: 'fanout-1k', title: 'topic 1->100 (one process), 1 KiB', shape: fanOut, shareMin: 0.6 },
+  {
+    kind: 'flow',
+    name: 'fanout-64',
+    title: 'topic 1->100 (one process), 64 B',
+    shape: { ...fanOut, bodyBytes: 64 },
+  },
+  {
+    kind: 'flow',
+    name: 'fanout-ack',
+    title: 'topic 1->100 (one process), 1 KiB, client-individual',
+    shape: { ...fanOut, ack: 'client-individual' },
+  },
+  {
+    kind: 'flow',
+    name: 'latency',
+    title: 'queue 1->1, 1 KiB, open loop at 2,000/s',
+    shape: queue,
+    perSecond: 2000,
+    p99MsMax: 2,
+  },
+  {
+    kind: 'backlog',
+    name: 'backlog',
+    title: 'backlog in a queue, 1 KiB, then drained',
+    shape: queue,
+    shareMin: 0.85,
+    pauseMsMax: 100,
+  },
+  { kind: 'idle', name: 'idle', title: 'idle connections', kibPerConnectionMax: 10 },
+  { kind: 'start', name: 'start', title: 'start to ready', startMsMax: 400 },
+]
+
+/** The rows of these names, in the order of the table; throws for a name that is none. */
+export function rowsNamed(names: readonly string[]): readonly Row[] {
+  const unknown = names.find((name) => rows.every((row) => row.name !== name))
+  if (unknown !== undefined) {
+    throw new Error(`no row "${unknown}"; there are ${rows.map((row) => row.name).join(', ')}`)
+  }
+  return rows.filter((row) => names.includes(row.name))
+}
