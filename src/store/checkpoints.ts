@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint, restoreCheckpoint } from './checkpoint.ts'
 import type { JournalFrame } from './journal-frame.ts'
 import type { JournalIndex } from './journal-index.ts'
-import { checkpointMs, type JournalSizes } from './journal-limits.ts'
+import { checkpointMs, deadSegmentsMax, drainedMs, type JournalSizes } from './journal-limits.ts'
 import type { Disk } from './log/disk.ts'
 import type { Segment, Segments } from './segments.ts'
 
@@ -18,6 +18,7 @@ export class Checkpoints {
   readonly #index: JournalIndex
   readonly #segments: Segments
   readonly #checkpointBytes: number
+  readonly #onMade: () => void
   #number: number
   #epoch: number
   /** The end of the last frame applied. */
@@ -27,14 +28,23 @@ export class Checkpoints {
   #bytesSince: number
   #underWay: Promise<void> | undefined
   #timer: Timer | undefined
+  #timerAt: number
   #isStopped: boolean
 
-  constructor(disk: Disk, clock: Clock, index: JournalIndex, segments: Segments, sizes: JournalSizes) {
+  constructor(
+    disk: Disk,
+    clock: Clock,
+    index: JournalIndex,
+    segments: Segments,
+    sizes: JournalSizes,
+    onMade: () => void,
+  ) {
     this.#disk = disk
     this.#clock = clock
     this.#index = index
     this.#segments = segments
     this.#checkpointBytes = sizes.checkpointBytes
+    this.#onMade = onMade
     this.#number = 0
     this.#epoch = 0
     this.#segment = 0
@@ -43,6 +53,7 @@ export class Checkpoints {
     this.#bytesSince = 0
     this.#underWay = undefined
     this.#timer = undefined
+    this.#timerAt = 0
     this.#isStopped = false
   }
 
@@ -77,7 +88,7 @@ export class Checkpoints {
     this.#bytesSince += frame.bytes
     if (frame.continues || this.#isStopped) return
     if (this.#bytesSince >= this.#checkpointBytes) this.#begin()
-    else this.#timer ??= this.#clock.after(checkpointMs, () => this.#begin())
+    else this.#schedule(this.#segments.deadCount > deadSegmentsMax ? drainedMs : checkpointMs)
   }
 
   stop(): void {
@@ -91,6 +102,17 @@ export class Checkpoints {
     this.stop()
     await this.#underWay
     await this.#make(true)
+  }
+
+  /** In `ms` at the latest. */
+  #schedule(ms: number): void {
+    const at = this.#clock.now() + ms
+    if (this.#timer !== undefined) {
+      if (this.#timerAt <= at) return
+      this.#timer.cancel()
+    }
+    this.#timerAt = at
+    this.#timer = this.#clock.after(ms, () => this.#begin())
   }
 
   #begin(): void {
@@ -116,10 +138,12 @@ export class Checkpoints {
       isClean,
     }
     const dead = [...this.#segments.all].filter((segment) => isDead(segment) && segment.id < this.#segment)
+    this.#index.pruneParts()
     const bytes = encodeCheckpoint(head, this.#index, this.#segments)
     await this.#disk.writeFile(names[this.#number % 2] as string, bytes)
     await this.#disk.flushFolder()
     for (const segment of dead) await this.#segments.recycle(segment)
+    if (!isClean) this.#onMade()
   }
 }
 

@@ -88,6 +88,12 @@ export class JournalBatch implements WriteBatch {
     this.#add(RecordType.horizon, owner, 0, sequence, undefined, 0, 0, undefined)
   }
 
+  /** The message of an entry that is there is to lie here from now on. */
+  rewrite(owner: OwnerId, priority: number, sequence: number, message: Message, notBefore: number): void {
+    this.bytes += message.content.length
+    this.#add(RecordType.rewrite, owner, priority, sequence, message, notBefore, 0, undefined)
+  }
+
   /** The store was opened anew. */
   epoch(): void {
     this.#add(RecordType.epoch, 0, 0, 0, undefined, 0, 0, undefined)

@@ -1,7 +1,21 @@
 import type { Part } from './journal-frame.ts'
-import { type Directory, type IndexPage, type Location, OwnerIndex, segmentOf } from './pending-index.ts'
+import {
+  type Directory,
+  type IndexEntry,
+  type IndexPage,
+  type Location,
+  OwnerIndex,
+  segmentOf,
+} from './pending-index.ts'
 import type { Segments } from './segments.ts'
 import type { OwnerId, OwnerRecord, OwnerSpec } from './store.ts'
+
+/** An entry with the owner and priority it belongs to. */
+export interface PlacedEntry {
+  readonly owner: OwnerId
+  readonly priority: number
+  readonly entry: IndexEntry
+}
 
 /** What the journal's records have made so far: every owner with its entries. */
 export class JournalIndex {
@@ -103,6 +117,34 @@ export class JournalIndex {
         }
       }
     }
+  }
+
+  /** Forgets the parts of bodies whose segment is gone, and so nobody's any more. */
+  pruneParts(): void {
+    for (const location of this.parts.keys()) {
+      if (this.#segments.segment(segmentOf(location)) === undefined) this.parts.delete(location)
+    }
+  }
+
+  /** The entries whose message, or part of it, lies in a segment. What changes meanwhile may be missed or met twice. */
+  *entriesIn(segment: number): Generator<PlacedEntry> {
+    for (const owner of [...this.owners.values()]) {
+      for (const [priority, directory] of owner.directories.entries()) {
+        for (const page of [...(directory?.pages ?? [])]) {
+          if (this.parts.size === 0 && !page.shares.some((share) => share.segment === segment)) continue
+          for (let index = 0; index < page.length; index += 1) {
+            if (page.isDead(index)) continue
+            const entry = page.entry(index)
+            if (this.#liesIn(entry.location, segment)) yield { owner: owner.id, priority, entry }
+          }
+        }
+      }
+    }
+  }
+
+  #liesIn(location: Location, segment: number): boolean {
+    if (segmentOf(location) === segment) return true
+    return this.parts.get(location)?.some((part) => segmentOf(part.location) === segment) ?? false
   }
 
   records(): OwnerRecord[] {

@@ -24,6 +24,9 @@ export const defaultJournalSizes: JournalSizes = {
 export const spareSegmentsMax = 8
 /** A checkpoint is made this long after a change. */
 export const checkpointMs = 30_000
+/** More dead segments than this are not kept waiting as long. */
+export const deadSegmentsMax = 2
+export const drainedMs = 1_000
 /** The most that is read from the journal in one piece, and across which gap two entries are still read together. */
 export const readBytesMax = 1024 * 1024
 export const readGapBytes = 32 * 1024

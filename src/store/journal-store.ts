@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { BrokerError } from '../errors.ts'
 import type { ContentFormat } from '../message.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { Compaction } from './compaction.ts'
 import { RecordType } from './frame.ts'
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalFrame } from './journal-frame.ts'
@@ -37,6 +38,7 @@ export class JournalStore implements MessageStore {
   readonly #writer: JournalWriter
   readonly #checkpoints: Checkpoints
   #reader: JournalReader | undefined
+  #compaction: Compaction | undefined
   #report: OpenReport
   #closing: Promise<void> | undefined
 
@@ -49,8 +51,11 @@ export class JournalStore implements MessageStore {
       flown: (frame) => this.#flown(frame),
       failed: () => this.#checkpoints.stop(),
     })
-    this.#checkpoints = new Checkpoints(disk, clock, this.#index, this.#segments, sizes)
+    this.#checkpoints = new Checkpoints(disk, clock, this.#index, this.#segments, sizes, () =>
+      this.#compaction?.consider(),
+    )
     this.#reader = undefined
+    this.#compaction = undefined
     this.#report = { frameCount: 0, wasClean: true, damages: [] }
     this.#closing = undefined
   }
@@ -64,7 +69,11 @@ export class JournalStore implements MessageStore {
   }
 
   async open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]> {
-    this.#reader = new JournalReader(this.#segments, new MessageDecoder(formats), this.#index.parts)
+    const reader = new JournalReader(this.#segments, new MessageDecoder(formats), this.#index.parts)
+    this.#reader = reader
+    this.#compaction = new Compaction(this.#index, this.#segments, reader, this.#sizes, (batch, done) =>
+      this.#writer.commit(batch, done),
+    )
     await this.#segments.open()
     const checkpoint = await this.#checkpoints.restore()
     const replay = await new Recovery(this.#index, this.#segments, this.#sizes).run(
@@ -106,6 +115,7 @@ export class JournalStore implements MessageStore {
   }
 
   async #close(): Promise<void> {
+    await this.#compaction?.stop()
     await this.#writer.idle()
     if (this.#writer.failure === undefined && this.#reader !== undefined) await this.#checkpoints.close()
     else this.#checkpoints.stop()

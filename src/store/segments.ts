@@ -35,6 +35,7 @@ export class Segments implements SegmentUse {
   #spares: string[]
   #lastId: number
   #lastSpare: number
+  #deadCount: number
 
   constructor(disk: Disk, sizes: JournalSizes) {
     this.#disk = disk
@@ -45,6 +46,7 @@ export class Segments implements SegmentUse {
     this.#spares = []
     this.#lastId = 0
     this.#lastSpare = 0
+    this.#deadCount = 0
   }
 
   /** Finds the files that are there. Returns the segments in the order of their ids. */
@@ -58,6 +60,7 @@ export class Segments implements SegmentUse {
     for (const id of ids.sort((left, right) => left - right)) {
       const file = await this.#disk.open(nameOf(id))
       this.#all.set(id, { id, file, usedBytes: 0, liveEntries: 0, liveBytes: 0 })
+      this.#deadCount += 1
       this.#lastId = Math.max(this.#lastId, id)
     }
     return [...this.#all.values()]
@@ -86,8 +89,15 @@ export class Segments implements SegmentUse {
   add(id: number, entries: number, bytes: number): void {
     const segment = this.#all.get(id)
     if (segment === undefined) return
+    const wasDead = segment.liveEntries === 0
     segment.liveEntries += entries
     segment.liveBytes += bytes
+    if (wasDead !== (segment.liveEntries === 0)) this.#deadCount += wasDead ? -1 : 1
+  }
+
+  /** Segments in which nothing is alive; they wait for a checkpoint that says so. */
+  get deadCount(): number {
+    return this.#deadCount
   }
 
   /** A place with room for at least `bytes`, in a file that is open; undefined if the next file is still being made. */
@@ -119,6 +129,7 @@ export class Segments implements SegmentUse {
   async recycle(segment: Segment): Promise<void> {
     if (segment === this.#current) return
     this.#all.delete(segment.id)
+    this.#deadCount -= 1
     await segment.file.close()
     if (this.#spares.length >= spareSegmentsMax) {
       await this.#disk.remove(nameOf(segment.id))
@@ -145,6 +156,7 @@ export class Segments implements SegmentUse {
     await this.#disk.flushFolder()
     const segment = { id, file, usedBytes: 0, liveEntries: 0, liveBytes: 0 }
     this.#all.set(id, segment)
+    this.#deadCount += 1
     this.#next = segment
     return segment
   }

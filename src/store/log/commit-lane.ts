@@ -54,6 +54,8 @@ export class WorkerLane implements CommitLane {
     words[Word.fault] = 0
     Atomics.store(words, Word.state, Turn.work)
     Atomics.notify(words, Word.state)
+    // Waiting on shared memory alone would not keep the process from ending.
+    this.#worker.ref()
     this.#await(flushed)
   }
 
@@ -76,6 +78,7 @@ export class WorkerLane implements CommitLane {
       this.#await(flushed)
       return
     }
+    this.#worker.unref()
     const fault = this.#words[Word.fault] ?? 0
     if (fault === 0) flushed()
     else flushed(Object.assign(new Error(`the journal cannot be written (errno ${fault})`), { errno: -fault }))

@@ -1,0 +1,107 @@
+import { JournalBatch } from './journal-batch.ts'
+import type { JournalIndex, PlacedEntry } from './journal-index.ts'
+import type { JournalSizes } from './journal-limits.ts'
+import type { JournalReader } from './journal-reader.ts'
+import type { Segment, Segments } from './segments.ts'
+import type { CommitDone } from './store.ts'
+
+/** The journal may be this many times what is alive in it, and this many segments more, before it is compacted. */
+const sizeFactor = 4
+const spareSegments = 8
+/** Only a segment with less than this share alive is worth moving. */
+const liveShareMax = 0.25
+/** Entries moved in one batch. */
+const batchEntries = 256
+
+/**
+ * Moves what is alive in mostly dead segments to the end of the journal, so that one forgotten message does not keep 32 MiB.
+ * The segments it empties are given up by the next checkpoints.
+ */
+export class Compaction {
+  readonly #index: JournalIndex
+  readonly #segments: Segments
+  readonly #reader: JournalReader
+  readonly #sizes: JournalSizes
+  readonly #commit: (batch: JournalBatch, done: CommitDone) => void
+  #underWay: Promise<void> | undefined
+  #isStopped: boolean
+
+  constructor(
+    index: JournalIndex,
+    segments: Segments,
+    reader: JournalReader,
+    sizes: JournalSizes,
+    commit: (batch: JournalBatch, done: CommitDone) => void,
+  ) {
+    this.#index = index
+    this.#segments = segments
+    this.#reader = reader
+    this.#sizes = sizes
+    this.#commit = commit
+    this.#underWay = undefined
+    this.#isStopped = false
+  }
+
+  /** Starts if it is needed; to be called after a checkpoint. */
+  consider(): void {
+    if (this.#underWay !== undefined || this.#isStopped || !this.#isNeeded()) return
+    this.#underWay = this.run().finally(() => {
+      this.#underWay = undefined
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    await this.#underWay
+  }
+
+  /** Moves everything out of the segments that are worth it, the emptiest first, until the journal is small enough. */
+  async run(): Promise<void> {
+    const candidates = [...this.#segments.all].filter((segment) => this.#isWorthIt(segment))
+    candidates.sort((left, right) => left.liveBytes - right.liveBytes)
+    for (const segment of candidates) {
+      if (this.#isStopped || !this.#isNeeded()) return
+      await this.#empty(segment)
+    }
+  }
+
+  #isNeeded(): boolean {
+    let liveBytes = 0
+    let usedBytes = 0
+    for (const segment of this.#segments.all) {
+      liveBytes += segment.liveBytes
+      if (segment.liveEntries > 0) usedBytes += this.#sizes.segmentBytes
+    }
+    return usedBytes > sizeFactor * liveBytes + spareSegments * this.#sizes.segmentBytes
+  }
+
+  #isWorthIt(segment: Segment): boolean {
+    const { current } = this.#segments
+    if (current === undefined || segment.id >= current.id || segment.liveEntries === 0) return false
+    return segment.liveBytes < this.#sizes.segmentBytes * liveShareMax
+  }
+
+  async #empty(segment: Segment): Promise<void> {
+    let some: PlacedEntry[] = []
+    for (const placed of this.#index.entriesIn(segment.id)) {
+      some.push(placed)
+      if (some.length < batchEntries) continue
+      await this.#move(some)
+      some = []
+      if (this.#isStopped) return
+    }
+    if (some.length > 0) await this.#move(some)
+  }
+
+  async #move(entries: readonly PlacedEntry[]): Promise<void> {
+    const batch = new JournalBatch(() => 0)
+    for (const { owner, priority, entry } of entries) {
+      const [stored] = await this.#reader.read([entry], 0)
+      if (stored !== undefined) batch.rewrite(owner, priority, entry.sequence, stored.message, stored.notBefore)
+    }
+    if (batch.isEmpty) return
+    await new Promise<void>((resolve) => {
+      this.#commit(batch, () => resolve())
+    })
+  }
+}
