@@ -97,7 +97,7 @@ class NamedAcks implements Acks {
 
   find(frame: Frame): Awaited | undefined {
     const id = frame.text(Header.messageId)
-    const awaited = id === undefined ? undefined : this.#awaited.get(id)
+    const awaited = id === undefined ? undefined : (this.#awaited.get(id) ?? this.#awaited.get(unescaped(id)))
     const subscriptionId = frame.text(Header.subscription)
     if (awaited === undefined) return undefined
     if (subscriptionId === undefined) return this.#version === '1.0' ? awaited[0] : undefined
@@ -116,4 +116,9 @@ class NamedAcks implements Acks {
       for (const awaited of all) if (awaited.subscription === subscription) this.remove(awaited)
     }
   }
+}
+
+/** 1.0 knows no escapes, but go-stomp writes the colons of a message-id as `\c` there too. */
+function unescaped(id: string): string {
+  return id.replaceAll('\\c', ':')
 }

@@ -172,10 +172,15 @@ export function writeConnected(sink: ByteSink, headers: HeaderPairs): void {
   writeFrame(sink, Command.connected, headers, '1.0')
 }
 
-/** Writes an ERROR with a text body, if there is one; the connection must be closed after it. */
+const errorType = ['content-type', 'text/plain;charset=utf-8'] as const
+
+/**
+ * Writes an ERROR with a text body, if there is one; the connection must be closed after it. The charset is named because
+ * stompit 1.0.0 ends its process, by an error event that it leaves to nobody, on a short body of exactly `text/plain`.
+ */
 export function writeError(sink: ByteSink, headers: HeaderPairs, version: Version, text = ''): void {
   if (text === '') writeFrame(sink, Command.error, headers, version)
-  else writeFrame(sink, Command.error, [...headers, ['content-type', 'text/plain']], version, Buffer.from(text))
+  else writeFrame(sink, Command.error, [...headers, errorType], version, Buffer.from(text))
 }
 
 /** Writes the end-of-line that is a heart-beat. */

@@ -163,7 +163,7 @@ describe('the other frames of the server', () => {
   it('ERROR has its text as a body with type and length (1.2 ERROR)', () => {
     const headers = [['message', 'no such queue: a']] as const
     expect(written((sink) => writeError(sink, headers, '1.2', 'é'))).toBe(
-      'ERROR\nmessage:no such queue\\c a\ncontent-type:text/plain\ncontent-length:2\n\né\0\n',
+      'ERROR\nmessage:no such queue\\c a\ncontent-type:text/plain;charset=utf-8\ncontent-length:2\n\né\0\n',
     )
     expect(written((sink) => writeError(sink, headers, '1.0'))).toBe('ERROR\nmessage:no such queue: a\n\n\0\n')
   })
