@@ -80,7 +80,7 @@ export class Subscriptions {
     const address = Address.of('topic', String(settings.filter))
     const selector = this.#selectorOf(String(settings.selector))
     if (address instanceof BrokerError || selector instanceof BrokerError) return undefined
-    const clientId = settings.clientId
+    const clientId = typeof settings.clientId === 'string' ? settings.clientId : undefined
     const named = this.#makeNamed({
       key,
       filter: address,
@@ -88,8 +88,8 @@ export class Subscriptions {
       selectorText: String(settings.selector),
       isDurable: true,
       isShared: settings.shared === true,
-      noLocal: settings.noLocal === true ? new MessageSource('', String(clientId), '') : undefined,
-      clientId: typeof clientId === 'string' ? clientId : undefined,
+      noLocal: settings.noLocal === true ? new MessageSource('', clientId, '') : undefined,
+      clientId,
     })
     return named.binding.queue
   }
@@ -178,7 +178,7 @@ export class Subscriptions {
     if (durable && !shared && session.clientId === undefined) {
       return new BrokerError('invalid-request', `the durable subscription "${name}" needs a client id`)
     }
-    const key = keyOf(session.clientId, name, shared)
+    const key = keyOf(shared ? (durable ? 'shared' : 'shared-live') : 'own', session.clientId, name)
     const found = this.#current(key, request)
     if (found instanceof BrokerError) return found
     const named =
@@ -210,13 +210,17 @@ export class Subscriptions {
   }
 
   /**
-   * The subscription of that key if it can be joined. One with another filter or selector is replaced, what it has collected
-   * is dropped, as Jakarta Messaging has it for durable subscriptions (3.1, section 8.3.3); not while others use it.
+   * The subscription of that key if it can be joined. One with another filter, selector or no-local is replaced, what it has
+   * collected is dropped, as Jakarta Messaging has it for durable subscriptions (3.1, section 8.3.3); not while others use it.
    */
   #current(key: string, request: SubscribeRequest): NamedSubscription | BrokerError | undefined {
     const named = this.#named.get(key)
     if (named === undefined) return undefined
-    const isSame = named.binding.filter.equals(request.address) && named.selectorText === (request.selector ?? '')
+    const { filter, noLocal } = named.binding
+    const isSame =
+      filter.equals(request.address) &&
+      named.selectorText === (request.selector ?? '') &&
+      (noLocal !== undefined) === (request.noLocal === true)
     if (named.consumerCount > 0 && (!named.isShared || !isSame)) {
       return new BrokerError('in-use', `the subscription "${request.name}" is in use by another consumer`)
     }
@@ -246,7 +250,11 @@ export class Subscriptions {
   }
 
   #find(clientId: string | undefined, name: string): NamedSubscription | undefined {
-    return this.#named.get(keyOf(clientId, name, false)) ?? this.#named.get(keyOf(clientId, name, true))
+    for (const kind of ['own', 'shared', 'shared-live'] as const) {
+      const named = this.#named.get(keyOf(kind, clientId, name))
+      if (named !== undefined) return named
+    }
+    return undefined
   }
 
   #drop(named: NamedSubscription): void {
@@ -296,10 +304,13 @@ function settingsOf(init: NamedInit): OwnerSpec['settings'] {
   return settings
 }
 
-/** Lengths are written out, so that no two pairs of client id and name share a key. */
-function keyOf(clientId: string | undefined, name: string, isShared: boolean): string {
+/**
+ * A shared subscription that is durable is not the one of the same name that is not (Jakarta Messaging 3.1, section 8.3).
+ * Lengths are written out, so that no two pairs of client id and name share a key.
+ */
+function keyOf(kind: 'own' | 'shared' | 'shared-live', clientId: string | undefined, name: string): string {
   const owner = clientId === undefined ? '-' : `${clientId.length}:${clientId}`
-  return `${isShared ? 'shared' : 'own'}/${owner}/${name}`
+  return `${kind}/${owner}/${name}`
 }
 
 /** What a topic's policy means for the queue of one non-durable subscriber. */
