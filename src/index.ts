@@ -1,6 +1,7 @@
 /** The door for users: a broker within your process. */
 export { Address, type AddressKind } from './address.ts'
 export { type Config, ConfigError, type Problem, type ProtocolName } from './config.ts'
+export type { Draft } from './embedded-format.ts'
 export { BrokerError, type ErrorCode } from './errors.ts'
 export type { Log } from './log.ts'
 export { type ContentFormat, Message, type MessageView } from './message.ts'
@@ -18,4 +19,5 @@ export {
   type Subscription,
   type Transaction,
 } from './session.ts'
+export { isTyped, scalar, type TypedValue, type Value } from './value.ts'
 export { version } from './version.ts'

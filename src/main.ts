@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { properties, rate, several, size, time, whole } from './cli/arguments.ts'
 import type { ConsumeOptions } from './cli/consume.ts'
+import { defaultUrl } from './cli/default-url.ts'
 import type { ProduceOptions } from './cli/produce.ts'
 import type { StartOptions } from './cli/start.ts'
 import { version } from './version.ts'
@@ -73,7 +74,7 @@ function addressed(command: Command): Command {
   return command
     .argument('[destination]', 'queue://name or topic://name')
     .option('--destination <destination>', 'the same')
-    .addOption(new Option('--url <url>', 'tcp://user:password@host:port').default('tcp://127.0.0.1:61613'))
+    .addOption(new Option('--url <url>', 'tcp://user:password@host:port').default(defaultUrl))
 }
 
 function received(command: Command): Command {

@@ -5,8 +5,10 @@ import { type Access, type Identity, openAccess } from './broker/access.ts'
 import { Broker } from './broker/broker.ts'
 import { systemClock, type Timer } from './clock.ts'
 import { type Config, checkOptions, type GivenConfig, type ListenersConfig, type ProtocolName } from './config.ts'
+import { type Draft, draftMessage, embeddedFormat } from './embedded-format.ts'
 import { BrokerError } from './errors.ts'
 import { createLog, type Log, silentLog } from './log.ts'
+import type { Message } from './message.ts'
 import type { Protocol } from './protocol.ts'
 import type { Session, SessionEvents } from './session.ts'
 import { MemoryStore } from './store/memory-store.ts'
@@ -124,6 +126,11 @@ export class Server {
     return session
   }
 
+  /** A message to be sent in a session of {@link connect}. Throws a BrokerError if its address is wrong. */
+  message(session: Session, draft: Draft): Message {
+    return draftMessage(draft, session, this.#broker.clock.now())
+  }
+
   /**
    * Accepts no more connections, lets clients settle what they have for `limits.drainMsMax`, confirms what can be, tells
    * every client and hangs up. Nothing of it is left in the process then. Idempotent.
@@ -171,7 +178,8 @@ function brokerOf(
   log: Log,
   onFailure: (error: BrokerError) => void,
 ): Broker {
-  const formats = new Map(loaded.flatMap((one) => one.formats).map((format) => [format.name, format]))
+  const known = [embeddedFormat, ...loaded.flatMap((one) => one.formats)]
+  const formats = new Map(known.map((format) => [format.name, format]))
   return new Broker({
     name: config.name,
     clock: systemClock,

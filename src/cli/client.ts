@@ -1,3 +1,4 @@
+import { defaultUrl } from './default-url.ts'
 import { CommandError } from './failure.ts'
 import {
   type ClientError,
@@ -8,8 +9,6 @@ import {
   mendErrors,
   type StompitClient,
 } from './stompit.ts'
-
-export const defaultUrl = 'tcp://127.0.0.1:61613'
 
 const connectMsMax = 5_000
 const heartBeatMs = 10_000

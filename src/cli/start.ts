@@ -4,6 +4,7 @@ import { type LoadedConfig, loadConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
 import { Server } from '../server.ts'
 import { version } from '../version.ts'
+import { defaultUrl } from './default-url.ts'
 import { ExitCode, tell } from './failure.ts'
 
 export interface StartOptions {
@@ -64,8 +65,18 @@ function banner({ config, file }: LoadedConfig, server: Server): string[] {
     `  data     ${resolve(config.data)}   (not used yet: messages are kept in memory)`,
     ...server.listeners.map(({ protocol, url }) => `  ${protocol.padEnd(8)} ${url}`),
     '',
-    '  try      manifoldmq consume queue://hello',
-    '           manifoldmq produce queue://hello --message hi',
+    ...examples(server),
+  ]
+}
+
+/** What to try first, if a client of this program can reach the broker. */
+function examples(server: Server): string[] {
+  const url = server.listeners.find(({ protocol }) => protocol === 'stomp')?.url
+  if (url === undefined) return []
+  const where = url === defaultUrl ? '' : ` --url ${url}`
+  return [
+    `  try      manifoldmq consume queue://hello${where}`,
+    `           manifoldmq produce queue://hello --message hi${where}`,
     '',
   ]
 }

@@ -204,11 +204,17 @@ describe('the log', () => {
   })
 })
 
-test('gives sessions within the process', async () => {
-  const broker = await start()
+test('gives sessions within the process, which reach clients of every protocol', async () => {
+  const broker = await start(anyPort)
+  const client = await Client.connect(broker.address('stomp').port)
+  client.send('SUBSCRIBE\ndestination:/queue/a\nid:1\nreceipt:subscribed\n\n')
+  await client.until('subscribed')
   const events = { confirmed() {}, refused() {}, blocked() {}, unblocked() {}, closed() {} }
   const session = broker.connect(events, { clientId: 'inside' })
   expect(session.clientId).toBe('inside')
+  session.send(broker.message(session, { to: 'queue://a', body: 'from inside' }))
+  await client.until('from inside')
+  expect(() => broker.message(session, { to: 'ftp://a' })).toThrow('neither queue://name nor topic://name')
   await broker.close()
   expect(() => broker.connect(events)).toThrow('shutting down')
 })
