@@ -2,8 +2,9 @@ import type { Message } from '../message.ts'
 import type { CommitDone, MessageStore, OwnerId, OwnerRecord, OwnerSpec, StoredEntry, WriteBatch } from './store.ts'
 
 interface Held {
-  readonly message: Message
+  message: Message
   deliveryCount: number
+  redelivered: boolean
   notBefore: number
 }
 
@@ -34,6 +35,7 @@ export class MemoryStore implements MessageStore {
   }
 
   open(): Promise<readonly OwnerRecord[]> {
+    this.#renew()
     const records: OwnerRecord[] = []
     for (const [id, { spec, entries, lastSequence }] of this.#owners) {
       const counts = new Array<number>(10).fill(0)
@@ -71,7 +73,7 @@ export class MemoryStore implements MessageStore {
     for (const [sequence, held] of this.#owners.get(owner)?.entries ?? []) {
       if (found.length === count) break
       if (sequence > after && held.message.priority === priority) {
-        found.push({ sequence, ...held, redelivered: held.deliveryCount > 0 })
+        found.push({ sequence, ...held })
       }
     }
     return Promise.resolve(found)
@@ -82,6 +84,18 @@ export class MemoryStore implements MessageStore {
     return new Promise((resolve) => {
       this.#onIdle.push(resolve)
     })
+  }
+
+  /** Gives the next broker messages of its own, as a disk would: what an earlier one has noted in them is not for it. */
+  #renew(): void {
+    const copies = new Map<Message, Message>()
+    for (const { entries } of this.#owners.values()) {
+      for (const held of entries.values()) {
+        const copy = copies.get(held.message) ?? held.message.with({})
+        copies.set(held.message, copy)
+        held.message = copy
+      }
+    }
   }
 }
 
@@ -115,7 +129,9 @@ class MemoryBatch implements WriteBatch {
   }
 
   put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void {
-    this.#changes.push((owners) => insert(owners, owner, sequence, { message, deliveryCount: 0, notBefore }))
+    this.#changes.push((owners) =>
+      insert(owners, owner, sequence, { message, deliveryCount: 0, redelivered: false, notBefore }),
+    )
   }
 
   ack(owner: OwnerId, _priority: number, sequence: number): void {
@@ -141,6 +157,7 @@ class MemoryBatch implements WriteBatch {
       const held = owners.get(owner)?.entries.get(sequence)
       if (held === undefined) return
       held.deliveryCount = deliveryCount
+      held.redelivered = true
       held.notBefore = notBefore
     })
   }
@@ -148,7 +165,7 @@ class MemoryBatch implements WriteBatch {
   move(from: OwnerId, _priority: number, sequence: number, to: OwnerId, toSequence: number, message: Message): void {
     this.#changes.push((owners) => {
       owners.get(from)?.entries.delete(sequence)
-      insert(owners, to, toSequence, { message, deliveryCount: 0, notBefore: 0 })
+      insert(owners, to, toSequence, { message, deliveryCount: 0, redelivered: false, notBefore: 0 })
     })
   }
 }
