@@ -8,18 +8,16 @@ import { Browser } from './browser.ts'
 import type { Context } from './context.ts'
 import { Deadline } from './deadlines.ts'
 import { QueuedDelivery } from './delivery.ts'
-import { DeliveryList } from './delivery-list.ts'
+import { Expiry, isExpired } from './expiry.ts'
 import { Gate, lowWater, type Sender } from './flow.ts'
 import { Groups } from './groups.ts'
 import { Heap } from './heap.ts'
 import type { Policy } from './policy.ts'
+import { Ready } from './ready.ts'
 import { type Feed, Rotation } from './rotation.ts'
 import { Walker } from './walker.ts'
 
 const priorityMax = 9
-/** A queue is swept for expired messages at most this often, and this many messages at a time. */
-const sweepMs = 1000
-const sweepBatch = 50_000
 
 export interface QueueOptions {
   /** The queue's address, or the filter of the topic subscription whose messages it holds. */
@@ -60,31 +58,24 @@ export class Queue implements Dispatchable {
   readonly #context: Context
   readonly #spec: OwnerSpec | undefined
   readonly #isShared: boolean
-  readonly #lists: (DeliveryList | undefined)[]
+  readonly #ready: Ready
+  readonly #expiry: Expiry
   readonly #rotation: Rotation
   readonly #feeds: Feed[]
   readonly #browsers: Browser[]
   readonly #delayed: Heap<QueuedDelivery>
   readonly #deadline: Deadline
-  #returned: QueuedDelivery[]
   #groups: Groups | undefined
   #exclusive: Feed | undefined
   #ownerId: OwnerId | undefined
   #lastSequence: number
   /** The least `order` given to a retained message, which goes before everything; at most 0. */
   #firstOrder: number
-  #readyCount: number
   #unsettledCount: number
   #bytes: number
   /** Room kept while a transaction is looked at. */
   #reservedCount: number
   #reservedBytes: number
-  /** No waiting message expires before this time. */
-  #expiryFrom: number
-  #sweptAt: number
-  /** The sweep under way, and the earliest expiry it has met. */
-  #sweeper: Walker | undefined
-  #sweptExpiryFrom: number
   #isSelective: boolean
 
   constructor(context: Context, options: QueueOptions) {
@@ -99,37 +90,32 @@ export class Queue implements Dispatchable {
     this.#context = context
     this.#spec = options.spec
     this.#isShared = options.isShared
-    this.#lists = new Array<DeliveryList | undefined>(priorityMax + 1).fill(undefined)
+    this.#ready = new Ready()
+    this.#expiry = new Expiry(this.#ready)
     this.#rotation = new Rotation()
     this.#feeds = []
     this.#browsers = []
     this.#delayed = new Heap<QueuedDelivery>((delivery) => delivery.notBefore)
     this.#deadline = new Deadline(context.deadlines, this)
-    this.#returned = []
     this.#groups = undefined
     this.#exclusive = undefined
     this.#ownerId = undefined
     this.#lastSequence = 0
     this.#firstOrder = 0
-    this.#readyCount = 0
     this.#unsettledCount = 0
     this.#bytes = 0
     this.#reservedCount = 0
     this.#reservedBytes = 0
-    this.#expiryFrom = Number.POSITIVE_INFINITY
-    this.#sweptAt = 0
-    this.#sweeper = undefined
-    this.#sweptExpiryFrom = Number.POSITIVE_INFINITY
     this.#isSelective = false
   }
 
   /** Messages it holds: waiting, delayed and unsettled. */
   get count(): number {
-    return this.#readyCount + this.#delayed.size + this.#unsettledCount
+    return this.#ready.count + this.#delayed.size + this.#unsettledCount
   }
 
   get readyCount(): number {
-    return this.#readyCount
+    return this.#ready.count
   }
 
   get delayedCount(): number {
@@ -207,8 +193,7 @@ export class Queue implements Dispatchable {
     delivery.order = this.#firstOrder
     this.#account(delivery)
     this.#noteExpiry(message)
-    this.#returned.push(delivery)
-    this.#readyCount += 1
+    this.#ready.giveBack(delivery)
     this.#context.turn.markDispatch(this)
   }
 
@@ -259,7 +244,7 @@ export class Queue implements Dispatchable {
     this.#feeds.push(feed)
     if (feed.isExclusive) this.#chooseExclusive()
     if (feed.selector !== undefined || this.#groups !== undefined) this.#becomeSelective()
-    if (this.#isSelective) feed.walker ??= new Walker()
+    if (this.#isSelective) this.#walk(feed)
     this.offer(feed)
   }
 
@@ -269,25 +254,28 @@ export class Queue implements Dispatchable {
     if (index < 0) return
     this.#feeds.splice(index, 1)
     this.#rotation.withdraw(feed)
+    if (feed.walker !== undefined) this.#ready.unwatch(feed.walker)
     if (feed === this.#exclusive) this.#chooseExclusive()
     this.#groups?.release(feed)
     if (this.#isSelective) this.#restartWalkers()
   }
 
   attachBrowser(feed: Feed): void {
-    this.#browsers.push(new Browser(feed, this.#lastSequence))
+    const browser = new Browser(feed, this.#lastSequence)
+    this.#browsers.push(browser)
+    this.#ready.watch(browser.walker)
     this.#context.turn.markDispatch(this)
   }
 
   detachBrowser(feed: Feed): void {
     const index = this.#browsers.findIndex((browser) => browser.feed === feed)
-    if (index >= 0) this.#browsers.splice(index, 1)
+    for (const browser of index < 0 ? [] : this.#browsers.splice(index, 1)) this.#ready.unwatch(browser.walker)
   }
 
   /** A feed has credit again. */
   offer(feed: Feed): void {
     if (!feed.isBrowser) this.#rotation.offer(feed)
-    if (this.#readyCount > 0 || this.#browsers.length > 0) this.#context.turn.markDispatch(this)
+    if (this.#ready.count > 0 || this.#browsers.length > 0) this.#context.turn.markDispatch(this)
   }
 
   pause(): void {
@@ -301,14 +289,11 @@ export class Queue implements Dispatchable {
 
   /** Drops everything that no consumer holds. Returns how many. */
   purge(): number {
-    this.#mergeReturned()
     let purged = 0
-    for (const list of this.#lists) {
-      for (let delivery = list?.head; delivery !== undefined; delivery = list?.head) {
-        this.#takeOut(delivery)
-        this.#forget(delivery)
-        purged += 1
-      }
+    for (const delivery of this.#ready.all()) {
+      this.#ready.remove(delivery)
+      this.#forget(delivery)
+      purged += 1
     }
     for (const delivery of this.#delayed.takeAll()) {
       this.#forget(delivery)
@@ -336,31 +321,23 @@ export class Queue implements Dispatchable {
   }
 
   /** The deliveries waiting now, in order of dispatch, for administration. */
-  *waiting(): Generator<QueuedDelivery> {
-    this.#mergeReturned()
-    for (let priority = priorityMax; priority >= 0; priority -= 1) {
-      let delivery = this.#lists[priority]?.head
-      while (delivery !== undefined) {
-        const next: QueuedDelivery | undefined = delivery.next
-        yield delivery
-        delivery = next
-      }
-    }
+  waiting(): Iterable<QueuedDelivery> {
+    return this.#ready.all()
   }
 
   /** Takes a waiting delivery out, to be adopted by another queue. */
   release(delivery: QueuedDelivery): void {
-    this.#takeOut(delivery)
+    this.#ready.remove(delivery)
     this.#unaccount(delivery)
     this.#settled()
   }
 
   dispatch(budget: number): boolean {
-    if (this.#returned.length > 0) this.#mergeReturned()
+    this.#ready.merge()
     let left = this.isPaused || this.isDeleted ? budget : this.#serve(budget)
     for (const browser of this.#browsers.slice()) {
       if (left <= 0) break
-      left = browser.serve(this.#lists, left)
+      left = browser.serve(this.#ready.lists, left)
     }
     return left <= 0
   }
@@ -403,15 +380,12 @@ export class Queue implements Dispatchable {
     }
     mature.sort((left, right) => left.notBefore - right.notBefore || left.sequence - right.sequence)
     for (const delivery of mature) this.#mature(delivery)
-    if (this.#sweeper !== undefined || this.#expiryFrom <= now) {
-      this.#mergeReturned()
-      this.#sweep()
-    }
+    this.#expiry.sweep(now, (delivery) => this.#expire(delivery))
     this.#arm(now)
   }
 
   #serve(budget: number): number {
-    if (this.#readyCount === 0) return budget
+    if (this.#ready.count === 0) return budget
     const now = this.#context.clock.now()
     return this.#isSelective ? this.#serveSelectively(budget, now) : this.#serveHead(budget, now)
   }
@@ -420,7 +394,7 @@ export class Queue implements Dispatchable {
   #serveHead(budget: number, now: number): number {
     let left = budget
     for (let priority = priorityMax; priority >= 0; priority -= 1) {
-      const list = this.#lists[priority]
+      const list = this.#ready.lists[priority]
       if (list === undefined) continue
       for (let delivery = list.head; delivery !== undefined && !this.isPaused; delivery = list.head) {
         // A consumer may have brought selectors or groups in; they begin with the next turn.
@@ -459,7 +433,7 @@ export class Queue implements Dispatchable {
     let left = budget
     if (walker === undefined) return { delivery: undefined, left }
     for (let priority = priorityMax; priority >= 0; priority -= 1) {
-      const list = this.#lists[priority]
+      const list = this.#ready.lists[priority]
       if (list === undefined) continue
       for (let delivery = walker.step(priority, list); delivery !== undefined; delivery = walker.step(priority, list)) {
         left -= 1
@@ -484,7 +458,7 @@ export class Queue implements Dispatchable {
   }
 
   #hand(delivery: QueuedDelivery, feed: Feed): void {
-    this.#takeOut(delivery)
+    this.#ready.remove(delivery)
     this.counters.delivered += 1
     if (feed.subscription.presettled) {
       this.counters.acknowledged += 1
@@ -526,26 +500,8 @@ export class Queue implements Dispatchable {
     delivery.redelivered = true
     delivery.state = 'ready'
     this.#noteExpiry(delivery.message)
-    this.#returned.push(delivery)
-    this.#readyCount += 1
+    this.#ready.giveBack(delivery)
     this.#context.turn.markDispatch(this)
-  }
-
-  /** Puts what came back into its old places, all of one turn in one pass. */
-  #mergeReturned(): void {
-    const returned = this.#returned
-    if (returned.length === 0) return
-    this.#returned = []
-    returned.sort((left, right) => left.order - right.order)
-    const last: (QueuedDelivery | undefined)[] = []
-    for (const delivery of returned) {
-      const { priority } = delivery.message
-      const list = this.#list(priority)
-      list.insertBefore(delivery, placeOf(delivery, list, last[priority]))
-      last[priority] = delivery
-      this.#sweeper?.returned(delivery)
-      if (this.#isSelective) for (const feed of this.#feeds) feed.walker?.returned(delivery)
-    }
   }
 
   #delay(delivery: QueuedDelivery, notBefore: number): void {
@@ -569,22 +525,13 @@ export class Queue implements Dispatchable {
   #append(delivery: QueuedDelivery): void {
     const { message } = delivery
     if (message.groupId !== undefined && this.#isShared) this.#group()
-    this.#list(message.priority).push(delivery)
-    this.#readyCount += 1
+    this.#ready.push(delivery)
     this.#noteExpiry(message)
     if (!this.dispatchMarked) this.#context.turn.markDispatch(this)
   }
 
   #noteExpiry(message: Message): void {
-    if (message.expiresAt === 0 || message.expiresAt >= this.#expiryFrom) return
-    this.#expiryFrom = message.expiresAt
-    this.#arm(this.#context.clock.now())
-  }
-
-  #takeOut(delivery: QueuedDelivery): void {
-    if (this.#hasWalkers) for (const walker of this.#walkers()) walker.leaving(delivery)
-    this.#list(delivery.message.priority).remove(delivery)
-    this.#readyCount -= 1
+    if (this.#expiry.note(message)) this.#arm(this.#context.clock.now())
   }
 
   #forget(delivery: QueuedDelivery, isFinal = false): void {
@@ -611,42 +558,17 @@ export class Queue implements Dispatchable {
   }
 
   #expire(delivery: QueuedDelivery): void {
-    this.#takeOut(delivery)
+    this.#ready.remove(delivery)
     this.#die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
-  }
-
-  /** Looks for expired messages, a batch at a time. */
-  #sweep(): void {
-    const now = this.#context.clock.now()
-    if (this.#sweeper === undefined) {
-      this.#sweeper = new Walker()
-      this.#sweptExpiryFrom = Number.POSITIVE_INFINITY
-      this.#expiryFrom = Number.POSITIVE_INFINITY
-    }
-    const walker = this.#sweeper
-    let left = sweepBatch
-    for (const [priority, list] of this.#lists.entries()) {
-      if (list === undefined) continue
-      for (let delivery = walker.step(priority, list); delivery !== undefined; delivery = walker.step(priority, list)) {
-        const { expiresAt } = delivery.message
-        if (isExpired(delivery, now)) this.#expire(delivery)
-        else if (expiresAt > 0) this.#sweptExpiryFrom = Math.min(this.#sweptExpiryFrom, expiresAt)
-        left -= 1
-        if (left === 0) return
-      }
-    }
-    this.#sweeper = undefined
-    this.#sweptAt = now
-    this.#expiryFrom = Math.min(this.#expiryFrom, this.#sweptExpiryFrom)
   }
 
   #makeRoom(): void {
     const { messagesMax, bytesMax } = this.policy
     while (this.#limitedCount >= messagesMax || this.#bytes >= bytesMax) {
-      const oldest = this.#oldest()
+      const oldest = this.#ready.oldest()
       const dropped = oldest ?? this.#delayed.pop()
       if (dropped === undefined) return
-      if (oldest !== undefined) this.#takeOut(oldest)
+      if (oldest !== undefined) this.#ready.remove(oldest)
       this.counters.dropped += 1
       this.#forget(dropped)
     }
@@ -656,12 +578,6 @@ export class Queue implements Dispatchable {
   get #limitedCount(): number {
     const isSubscriber = this.subscription === undefined && this.address.kind === 'topic'
     return isSubscriber ? this.count - this.#unsettledCount : this.count
-  }
-
-  #oldest(): QueuedDelivery | undefined {
-    this.#mergeReturned()
-    for (const list of this.#lists) if (list?.head !== undefined) return list.head
-    return undefined
   }
 
   #account(delivery: QueuedDelivery): void {
@@ -690,22 +606,18 @@ export class Queue implements Dispatchable {
   #becomeSelective(): void {
     if (this.#isSelective) return
     this.#isSelective = true
-    for (const feed of this.#feeds) feed.walker ??= new Walker()
+    for (const feed of this.#feeds) this.#walk(feed)
+  }
+
+  #walk(feed: Feed): void {
+    if (feed.walker !== undefined) return
+    feed.walker = new Walker()
+    this.#ready.watch(feed.walker)
   }
 
   #restartWalkers(): void {
     for (const feed of this.#feeds) feed.walker?.reset()
     this.#context.turn.markDispatch(this)
-  }
-
-  get #hasWalkers(): boolean {
-    return this.#isSelective || this.#browsers.length > 0 || this.#sweeper !== undefined
-  }
-
-  *#walkers(): Generator<Walker> {
-    if (this.#sweeper !== undefined) yield this.#sweeper
-    for (const feed of this.#feeds) if (feed.walker !== undefined) yield feed.walker
-    for (const browser of this.#browsers) yield browser.walker
   }
 
   #chooseExclusive(): void {
@@ -714,15 +626,7 @@ export class Queue implements Dispatchable {
       if (feed.isExclusive && (chosen === undefined || feed.priority > chosen.priority)) chosen = feed
     }
     this.#exclusive = chosen
-    if (this.#readyCount > 0) this.#context.turn.markDispatch(this)
-  }
-
-  #list(priority: number): DeliveryList {
-    const found = this.#lists[priority]
-    if (found !== undefined) return found
-    const list = new DeliveryList()
-    this.#lists[priority] = list
-    return list
+    if (this.#ready.count > 0) this.#context.turn.markDispatch(this)
   }
 
   /** True if the policy wants the message in the store. */
@@ -738,8 +642,7 @@ export class Queue implements Dispatchable {
 
   #arm(now: number): void {
     const delayed = this.#delayed.peek()?.notBefore ?? Number.POSITIVE_INFINITY
-    const sweep = this.#sweeper === undefined ? Math.max(this.#expiryFrom, this.#sweptAt + sweepMs) : now + 1
-    const at = Math.min(delayed, sweep)
+    const at = Math.min(delayed, this.#expiry.dueAt(now))
     if (at !== Number.POSITIVE_INFINITY) this.#deadline.set(Math.max(at, now))
   }
 
@@ -748,28 +651,4 @@ export class Queue implements Dispatchable {
     const first = this.address.levels[0]
     return this.address.kind === 'queue' && (first === 'DLQ' || first === 'ExpiryQueue')
   }
-}
-
-function isExpired(delivery: QueuedDelivery, now: number): boolean {
-  const { expiresAt } = delivery.message
-  return expiresAt > 0 && expiresAt <= now
-}
-
-/** The first delivery of the list that comes after this one; looked for from the nearer of `from`, or the head, and the tail. */
-function placeOf(
-  delivery: QueuedDelivery,
-  list: DeliveryList,
-  from: QueuedDelivery | undefined,
-): QueuedDelivery | undefined {
-  const { tail } = list
-  const start = from ?? list.head
-  if (start === undefined || tail === undefined || tail.order < delivery.order) return undefined
-  if (delivery.order - start.order <= tail.order - delivery.order) {
-    let place: QueuedDelivery | undefined = start
-    while (place !== undefined && place.order < delivery.order) place = place.next
-    return place
-  }
-  let place: QueuedDelivery = tail
-  while (place.previous !== undefined && place.previous.order > delivery.order) place = place.previous
-  return place
 }

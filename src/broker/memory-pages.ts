@@ -1,0 +1,151 @@
+/**
+ * Messages kept in memory without an object each, for backlogs that would otherwise keep the garbage collector busy. Each page is
+ * one buffer of entries; little endian:
+ *
+ *      0  f64  sequence
+ *      8  f64  number within its source
+ *     16  f64  timestamp
+ *     24  f64  expires at
+ *     32  u32  length of the content
+ *     36  u32  length of the header block
+ *     40  u16  which of the page's envelopes
+ *     42  u8   priority
+ *     43  u8   flags: 1 durable, 2 retain, 4 has a group or annotations, which the page keeps beside
+ *     44       content
+ */
+import type { Address } from '../address.ts'
+import { type Annotations, type ContentFormat, Message, type MessageSource } from '../message.ts'
+
+const entryHeadBytes = 44
+const pageBytes = 256 * 1024
+const envelopesMax = 0xffff
+const flagDurable = 1
+const flagRetain = 2
+const flagExtras = 4
+
+/** What most messages of a page have in common. */
+interface Envelope {
+  readonly source: MessageSource
+  readonly address: Address
+  readonly format: ContentFormat
+}
+
+interface Extras {
+  readonly groupId: string | undefined
+  readonly annotations: Annotations | undefined
+}
+
+class Page {
+  readonly buffer: Buffer
+  readonly envelopes: Envelope[]
+  extras: Map<number, Extras> | undefined
+  start: number
+  end: number
+
+  constructor(bytes: number) {
+    this.buffer = Buffer.allocUnsafeSlow(bytes)
+    this.envelopes = []
+    this.extras = undefined
+    this.start = 0
+    this.end = 0
+  }
+}
+
+/** A message with its sequence. */
+export interface PagedMessage {
+  readonly sequence: number
+  readonly message: Message
+}
+
+/** First in, first out. The content of a message that comes out is a view of its page. */
+export class MemoryPages {
+  readonly #pages: Page[]
+  #count: number
+
+  constructor() {
+    this.#pages = []
+    this.#count = 0
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  push(message: Message, sequence: number): void {
+    const { content, groupId, annotations } = message
+    const bytes = entryHeadBytes + content.length
+    let page = this.#pages.at(-1)
+    if (page === undefined || page.buffer.length - page.end < bytes || page.envelopes.length === envelopesMax) {
+      page = new Page(Math.max(pageBytes, bytes))
+      this.#pages.push(page)
+    }
+    const { buffer, end } = page
+    const hasExtras = groupId !== undefined || annotations !== undefined
+    buffer.writeDoubleLE(sequence, end)
+    buffer.writeDoubleLE(message.number, end + 8)
+    buffer.writeDoubleLE(message.timestamp, end + 16)
+    buffer.writeDoubleLE(message.expiresAt, end + 24)
+    buffer.writeUInt32LE(content.length, end + 32)
+    buffer.writeUInt32LE(message.bodyOffset, end + 36)
+    buffer.writeUInt16LE(envelopeIndex(page, message), end + 40)
+    buffer[end + 42] = message.priority
+    buffer[end + 43] =
+      (message.durable ? flagDurable : 0) | (message.retain ? flagRetain : 0) | (hasExtras ? flagExtras : 0)
+    buffer.set(content, end + entryHeadBytes)
+    if (hasExtras) {
+      page.extras ??= new Map()
+      page.extras.set(sequence, { groupId, annotations })
+    }
+    page.end = end + bytes
+    this.#count += 1
+  }
+
+  shift(): PagedMessage | undefined {
+    const page = this.#pages[0]
+    if (page === undefined) return undefined
+    const { buffer, start } = page
+    const sequence = buffer.readDoubleLE(start)
+    const contentStart = start + entryHeadBytes
+    const contentEnd = contentStart + buffer.readUInt32LE(start + 32)
+    const flags = buffer[start + 43] as number
+    const { source, address, format } = page.envelopes[buffer.readUInt16LE(start + 40)] as Envelope
+    const extras = (flags & flagExtras) === 0 ? undefined : page.extras?.get(sequence)
+    const message = new Message({
+      address,
+      format,
+      content: buffer.subarray(contentStart, contentEnd),
+      bodyOffset: buffer.readUInt32LE(start + 36),
+      durable: (flags & flagDurable) !== 0,
+      priority: buffer[start + 42] as number,
+      expiresAt: buffer.readDoubleLE(start + 24),
+      deliverAt: 0,
+      timestamp: buffer.readDoubleLE(start + 16),
+      groupId: extras?.groupId,
+      retain: (flags & flagRetain) !== 0,
+      source,
+      number: buffer.readDoubleLE(start + 8),
+      annotations: extras?.annotations,
+    })
+    page.start = contentEnd
+    if (page.start === page.end) this.#pages.shift()
+    this.#count -= 1
+    return { sequence, message }
+  }
+
+  clear(): void {
+    this.#pages.length = 0
+    this.#count = 0
+  }
+}
+
+/** Neighbours mostly share their envelope; others are looked for among the last few. */
+function envelopeIndex(page: Page, message: Message): number {
+  const { envelopes } = page
+  const { source, address, format } = message
+  for (let index = envelopes.length - 1; index >= Math.max(0, envelopes.length - 16); index -= 1) {
+    const envelope = envelopes[index] as Envelope
+    if (envelope.source === source && envelope.address === address && envelope.format === format) return index
+  }
+  envelopes.push({ source, address, format })
+  return envelopes.length - 1
+}
