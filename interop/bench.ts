@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import type { StandaloneBroker } from './broker.ts'
+import type { Traits } from './clients.ts'
+import type { Connection, Driver, Incoming, OpenOptions, Version } from './driver.ts'
+import { RawConnection } from './raw.ts'
+import { Tap } from './tap.ts'
+
+export const versions: readonly Version[] = ['1.0', '1.1', '1.2']
+
+/** How long a message that is due may take, and how long one that must not come is waited for. */
+const dueMsMax = 5_000
+const absentMs = 300
+
+/** What one step has at hand: the client under test, a broker, names of its own. Closes what it opened. */
+export class Bench {
+  readonly traits: Traits
+  readonly broker: StandaloneBroker
+  readonly #driver: Driver
+  readonly #prefix: string
+  readonly #opened: (() => unknown)[]
+
+  constructor(driver: Driver, traits: Traits, broker: StandaloneBroker, prefix: string) {
+    this.traits = traits
+    this.broker = broker
+    this.#driver = driver
+    this.#prefix = prefix
+    this.#opened = []
+  }
+
+  /** The name of a destination or client that no other step uses. */
+  name(suffix: string): string {
+    return `interop.${this.#prefix}.${suffix}`
+  }
+
+  queue(suffix: string): string {
+    return `/queue/${this.name(suffix)}`
+  }
+
+  topic(suffix: string): string {
+    return `/topic/${this.name(suffix)}`
+  }
+
+  open(options: OpenOptions = {}): Promise<Connection> {
+    return this.#driver.open(options.port ?? this.broker.port, options)
+  }
+
+  async raw(): Promise<RawConnection> {
+    const raw = await RawConnection.open(this.broker.port)
+    this.#opened.push(() => raw.close())
+    return raw
+  }
+
+  async tap(): Promise<Tap> {
+    const tap = await Tap.open(this.broker.port)
+    this.#opened.push(() => tap.close())
+    return tap
+  }
+
+  /** Something else to be ended with the step. */
+  later(end: () => unknown): void {
+    this.#opened.push(end)
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#driver.reset()
+    } finally {
+      for (const end of this.#opened.splice(0)) await end()
+    }
+  }
+}
+
+/** The next message of the subscription, which must come. */
+export async function next(connection: Connection, subscription: string): Promise<Incoming> {
+  const message = await connection.receive(subscription, dueMsMax)
+  assert.ok(message !== undefined, `no message for "${subscription}" within ${dueMsMax} ms`)
+  return message
+}
+
+/** Asserts that no message comes. */
+export async function none(connection: Connection, subscription: string, ms = absentMs): Promise<void> {
+  const message = await connection.receive(subscription, ms)
+  assert.equal(message?.body.toString(), undefined, `a message for "${subscription}" that should not have come`)
+}
+
+/** The bodies of the next messages, as text. */
+export async function bodies(connection: Connection, subscription: string, count: number): Promise<string[]> {
+  const all: string[] = []
+  while (all.length < count) all.push((await next(connection, subscription)).body.toString())
+  return all
+}
+
+/** Asserts that a request is answered by an ERROR frame. */
+export async function refused(request: Promise<unknown>): Promise<void> {
+  await assert.rejects(request)
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

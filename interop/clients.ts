@@ -1,0 +1,148 @@
+import { spawn } from 'node:child_process'
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Driver, type Version } from './driver.ts'
+
+/** What a library itself does not do by the specification; the steps keep clear of it. Each is a fact of that release. */
+export interface Traits {
+  /** Versions in which the library escapes header values, and takes escapes back; the specification: 1.1 and 1.2. */
+  readonly escapes: readonly Version[]
+  /** Whether it takes back escapes in header names. */
+  readonly unescapesNames: boolean
+  /** Whether it takes back a backslash before n, r or c rightly: `\\n` is a backslash and an n. */
+  readonly unescapesInOrder: boolean
+  /** Whether it can send a header name twice. */
+  readonly repeats: boolean
+}
+
+/** A client library: how it is brought here and started. */
+export interface Client {
+  readonly name: string
+  /** The language's own program that must be there. */
+  readonly interpreter: string
+  readonly traits: Traits
+  /** Installs or builds what is missing; throws if that cannot be done. Returns the library's version. */
+  readonly install: (root: string) => Promise<string>
+  readonly start: (root: string) => Driver
+}
+
+const upright: Traits = {
+  escapes: ['1.1', '1.2'],
+  unescapesNames: true,
+  unescapesInOrder: true,
+  repeats: false,
+}
+
+export const clients: readonly Client[] = [
+  {
+    name: 'stomp.py',
+    interpreter: 'python3',
+    traits: upright,
+    install: installPython,
+    start: (root) => new Driver(python(root), [join(root, 'interop/python/driver.py')], root),
+  },
+  {
+    name: 'stompit',
+    interpreter: 'node',
+    traits: upright,
+    install: async (root) => versionOf(join(root, 'node_modules/stompit')),
+    start: (root) => new Driver(process.execPath, [join(root, 'interop/node/stompit.js')], root),
+  },
+  {
+    name: 'stompjs',
+    interpreter: 'npm',
+    // 7.5.0: hdrValueEscape only once 1.2 is agreed, hdrValueUnEscape replaces `\r`, `\n`, `\c` before `\\`, names untouched.
+    traits: { ...upright, escapes: ['1.2'], unescapesNames: false, unescapesInOrder: false },
+    install: installStompjs,
+    start: (root) => new Driver(process.execPath, [join(root, 'interop/node/stompjs.js')], root),
+  },
+  {
+    name: 'go-stomp',
+    interpreter: 'go',
+    traits: { ...upright, repeats: true },
+    install: installGo,
+    start: (root) => new Driver(goProgram(root), [], root),
+  },
+]
+
+/** The interpreter of {@link installPython}'s environment, for programs that use stomp.py. */
+export function python(root: string): string {
+  return join(root, 'interop/.venv/bin/python')
+}
+
+async function installPython(root: string): Promise<string> {
+  const folder = join(root, 'interop/.venv')
+  const requirements = await readFile(join(root, 'interop/python/requirements.txt'), 'utf8')
+  const mark = join(folder, 'requirements.txt')
+  if ((await readFile(mark, 'utf8').catch(() => '')) !== requirements) {
+    await run('python3', ['-m', 'venv', '--clear', folder])
+    await run(python(root), [
+      '-m',
+      'pip',
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '--requirement',
+      join(root, 'interop/python/requirements.txt'),
+    ])
+    await writeFile(mark, requirements)
+  }
+  return run(python(root), ['-c', 'from importlib.metadata import version; print(version("stomp.py"))'])
+}
+
+async function installStompjs(root: string): Promise<string> {
+  const folder = join(root, 'interop/node')
+  const wanted = (JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Package).dependencies[
+    '@stomp/stompjs'
+  ]
+  const installed = join(folder, 'node_modules/@stomp/stompjs')
+  if ((await versionOf(installed).catch(() => '')) !== wanted) {
+    await run('npm', ['ci', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund'])
+  }
+  return versionOf(installed)
+}
+
+async function installGo(root: string): Promise<string> {
+  const folder = join(root, 'interop/go')
+  await mkdir(join(root, 'dist/interop'), { recursive: true })
+  await run('go', ['build', '-C', folder, '-o', goProgram(root), '.'])
+  await access(goProgram(root))
+  return (await run('go', ['list', '-C', folder, '-m', '-f', '{{.Version}}', 'github.com/go-stomp/stomp/v3'])).replace(
+    /^v/,
+    '',
+  )
+}
+
+function goProgram(root: string): string {
+  return join(root, 'dist/interop/go-stomp')
+}
+
+interface Package {
+  readonly version: string
+  readonly dependencies: Readonly<Record<string, string>>
+}
+
+async function versionOf(folder: string): Promise<string> {
+  return (JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Package).version
+}
+
+/** Runs a program to its end and resolves to what it printed; rejects, with its complaints, if it fails or is not there. */
+export function run(command: string, args: readonly string[], msMax = 300_000): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: msMax })
+    let out = ''
+    let complaints = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaints += text
+    })
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      if (code === 0) resolve(out.trim())
+      else
+        reject(new Error(`${command} ${args.join(' ')} failed (${code ?? signal}): ${complaints.trim()} ${out.trim()}`))
+    })
+  })
+}

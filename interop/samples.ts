@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { StandaloneBroker } from './broker.ts'
+import { python, run } from './clients.ts'
+import { RawConnection } from './raw.ts'
+
+/** A small complete program that the README shows. */
+export interface Sample {
+  /** The client of the table under which it is run. */
+  readonly client: string
+  /** The path from the folder of the repository. */
+  readonly path: string
+  /** The word behind the three backticks. */
+  readonly fence: string
+  readonly interpreter: (root: string) => string
+}
+
+export const samples: readonly Sample[] = [
+  { client: 'stomp.py', path: 'interop/samples/python/orders.py', fence: 'python', interpreter: python },
+  { client: 'stompit', path: 'interop/samples/node/orders.js', fence: 'js', interpreter: () => process.execPath },
+]
+
+const sampleMsMax = 20_000
+
+/** Runs a sample against a broker of its own: it must print what it received, and have acknowledged it. */
+export async function runSample(sample: Sample, root: string): Promise<void> {
+  const broker = await StandaloneBroker.start(root)
+  try {
+    const args = [join(root, sample.path), String(broker.port)]
+    const printed = await run(sample.interpreter(root), args, sampleMsMax)
+    assert.match(printed, /^received two espressos$/m)
+    const raw = await RawConnection.open(broker.port)
+    await raw.sure('SUBSCRIBE', ['destination:/queue/orders', 'id:1', 'browser:true'])
+    assert.ok((await raw.next('MESSAGE')).lines.includes('browser:end'), 'the sample left its message unacknowledged')
+    raw.close()
+  } finally {
+    await broker.stop()
+  }
+}
+
+export type Inclusion = 'verbatim' | 'different' | 'absent'
+
+/**
+ * How a README shows a sample: `verbatim`, in a code fence; `different`, in a fence of its language that names its client
+ * library but has another text; or it is `absent`.
+ */
+export function inclusion(readme: string, sample: Sample, text: string): Inclusion {
+  const fences = [...readme.matchAll(/^```(\w*)[^\n]*\n(.*?)^```/gms)].map(([, fence = '', code = '']) => ({
+    fence,
+    code,
+  }))
+  if (fences.some(({ code }) => code.trim() === text.trim())) return 'verbatim'
+  const words: Readonly<Record<string, readonly string[]>> = {
+    python: ['python', 'py'],
+    js: ['js', 'javascript', 'mjs'],
+  }
+  const library = sample.fence === 'python' ? /^import stomp\b/m : /['"]stompit['"]/
+  const isShown = fences.some(({ fence, code }) => words[sample.fence]?.includes(fence) && library.test(code))
+  return isShown ? 'different' : 'absent'
+}
+
+/** The text of a sample. */
+export function sampleText(sample: Sample, root: string): Promise<string> {
+  return readFile(join(root, sample.path), 'utf8')
+}
