@@ -105,12 +105,10 @@ async function installStompjs(root: string): Promise<string> {
 async function installGo(root: string): Promise<string> {
   const folder = join(root, 'interop/go')
   await mkdir(join(root, 'dist/interop'), { recursive: true })
-  await run('go', ['build', '-C', folder, '-o', goProgram(root), '.'])
+  await run('go', ['build', '-o', goProgram(root), '.'], { cwd: folder })
   await access(goProgram(root))
-  return (await run('go', ['list', '-C', folder, '-m', '-f', '{{.Version}}', 'github.com/go-stomp/stomp/v3'])).replace(
-    /^v/,
-    '',
-  )
+  const list = ['list', '-m', '-f', '{{.Version}}', 'github.com/go-stomp/stomp/v3']
+  return (await run('go', list, { cwd: folder })).replace(/^v/, '')
 }
 
 function goProgram(root: string): string {
@@ -127,9 +125,13 @@ async function versionOf(folder: string): Promise<string> {
 }
 
 /** Runs a program to its end and resolves to what it printed; rejects, with its complaints, if it fails or is not there. */
-export function run(command: string, args: readonly string[], msMax = 300_000): Promise<string> {
+export function run(
+  command: string,
+  args: readonly string[],
+  { cwd, msMax = 300_000 }: { readonly cwd?: string; readonly msMax?: number } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: msMax })
+    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: msMax })
     let out = ''
     let complaints = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -28,7 +28,7 @@ export async function runSample(sample: Sample, root: string): Promise<void> {
   const broker = await StandaloneBroker.start(root)
   try {
     const args = [join(root, sample.path), String(broker.port)]
-    const printed = await run(sample.interpreter(root), args, sampleMsMax)
+    const printed = await run(sample.interpreter(root), args, { msMax: sampleMsMax })
     assert.match(printed, /^received two espressos$/m)
     const raw = await RawConnection.open(broker.port)
     await raw.sure('SUBSCRIBE', ['destination:/queue/orders', 'id:1', 'browser:true'])
