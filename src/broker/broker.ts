@@ -2,7 +2,7 @@ import type { Address } from '../address.ts'
 import type { Clock } from '../clock.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
-import type { ContentFormat } from '../message.ts'
+import type { ContentFormat, Message } from '../message.ts'
 import type { SessionEvents } from '../session.ts'
 import type { MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
 import type { Turn } from '../turn.ts'
@@ -68,7 +68,7 @@ export class Broker implements SessionHost {
     this.access = options.access
     this.deadlines = new Deadlines(options.clock)
     this.memory = new Memory(options.limits.memoryBytesMax)
-    this.commits = new Commits(options.store, options.turn, (error) => this.#fail(error))
+    this.commits = new Commits(options.store, options.turn, this.memory, (error) => this.#fail(error))
     const policies = new Policies(options.policies)
     this.retained = new Retained(this)
     this.router = new Router(this, policies, this.retained)
@@ -131,6 +131,27 @@ export class Broker implements SessionHost {
     return this.commits.batch
   }
 
+  get isPaging(): boolean {
+    return this.#options.store.isPaging
+  }
+
+  untilCommitted(message: Message): void {
+    this.commits.hold(message)
+  }
+
+  afterCommit(callback: () => void): void {
+    this.commits.after(callback)
+  }
+
+  read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]> {
+    return this.#options.store.read(owner, priority, after, count)
+  }
+
+  readonly readFailed = (cause: unknown): void => {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    this.#fail(new BrokerError('store-failed', `the store cannot be read: ${reason}`, { cause }))
+  }
+
   bury(delivery: QueuedDelivery, death: Death): void {
     bury(this, (address) => this.router.queue(address), delivery, death)
   }
@@ -186,7 +207,8 @@ export class Broker implements SessionHost {
   async #restore(record: OwnerRecord): Promise<void> {
     const place = this.#placeOf(record)
     if (place === undefined) return
-    place.restore(record.id, record.lastSequence)
+    place.restore(record)
+    if (this.isPaging && place instanceof Queue) return
     for (const [priority, count] of record.counts.entries()) {
       if (count > 0) await this.#restoreEntries(record.id, priority, place)
     }

@@ -1,7 +1,12 @@
+import type { Backlog, Surfaced } from './backlog.ts'
 import { QueuedDelivery } from './delivery.ts'
 import type { DeliveryList } from './delivery-list.ts'
+import type { Queue } from './queue.ts'
 import type { Feed } from './rotation.ts'
 import { Walker } from './walker.ts'
+
+/** Messages of the backlog read at a time. */
+const pageCount = 256
 
 /** A look through a queue that disturbs nothing: what was waiting when it began, highest priority first, then the end. */
 export class Browser {
@@ -11,43 +16,92 @@ export class Browser {
   readonly #lastOrder: number
   /** The order of the last message looked at, for each priority: one that comes back is not shown again. */
   readonly #seenOrders: number[]
+  readonly #queue: Queue
+  readonly #onRead: () => void
+  /** What has been read of the backlog, for each priority, and whether that was the last of it. */
+  readonly #pages: Surfaced[][]
+  readonly #isRead: boolean[]
+  #isReading: boolean
 
-  constructor(feed: Feed, lastOrder: number) {
+  /** `onRead`: more has been read, and can be served. */
+  constructor(feed: Feed, queue: Queue, lastOrder: number, onRead: () => void) {
     this.feed = feed
+    this.#queue = queue
+    this.#onRead = onRead
+    this.#pages = []
+    this.#isRead = []
+    this.#isReading = false
     this.walker = new Walker()
     this.#lastOrder = lastOrder
     this.#seenOrders = new Array<number>(10).fill(Number.NEGATIVE_INFINITY)
   }
 
   /** Shows what credit allows, looking at up to `budget` messages, and ends the subscription after the last one. */
-  serve(lists: readonly (DeliveryList | undefined)[], budget: number): number {
+  serve(lists: readonly (DeliveryList | undefined)[], backlog: Backlog, budget: number): number {
     const { subscription, selector } = this.feed
     let left = budget
     while (subscription.isReady && left > 0) {
-      const seen = this.#next(lists)
+      const seen = this.#next(lists, backlog)
+      if (seen === 'reading') return left
       if (seen === undefined) {
         subscription.end()
         return left
       }
       left -= 1
-      if (selector === undefined || selector.matches(seen.message)) subscription.show(copyOf(seen))
+      if (selector === undefined || selector.matches(seen.message)) subscription.show(seen)
     }
     return left
   }
 
-  #next(lists: readonly (DeliveryList | undefined)[]): QueuedDelivery | undefined {
+  #next(lists: readonly (DeliveryList | undefined)[], backlog: Backlog): QueuedDelivery | undefined | 'reading' {
     for (let priority = lists.length - 1; priority >= 0; priority -= 1) {
-      const list = lists[priority]
-      if (list === undefined) continue
-      const seenOrder = this.#seenOrders[priority] ?? 0
-      let next = this.walker.step(priority, list)
-      while (next !== undefined && next.order <= seenOrder) next = this.walker.step(priority, list)
-      if (next === undefined || next.order > this.#lastOrder) continue
-      this.#seenOrders[priority] = next.order
-      return next
+      const waiting = this.#nextWaiting(priority, lists[priority])
+      if (waiting !== undefined) return waiting
+      const behind = this.#nextBehind(priority, backlog)
+      if (behind !== undefined) return behind
     }
     return undefined
   }
+
+  #nextWaiting(priority: number, list: DeliveryList | undefined): QueuedDelivery | undefined {
+    if (list === undefined) return undefined
+    const seenOrder = this.#seenOrders[priority] ?? 0
+    let next = this.walker.step(priority, list)
+    while (next !== undefined && next.order <= seenOrder) next = this.walker.step(priority, list)
+    if (next === undefined || next.order > this.#lastOrder) return undefined
+    this.#seenOrders[priority] = next.order
+    return copyOf(next)
+  }
+
+  /** The next of the backlog, read a page at a time. */
+  #nextBehind(priority: number, backlog: Backlog): QueuedDelivery | undefined | 'reading' {
+    const seenOrder = this.#seenOrders[priority] ?? 0
+    let next = this.#pages[priority]?.shift()
+    while (next !== undefined && next.sequence <= seenOrder) next = this.#pages[priority]?.shift()
+    if (next !== undefined) {
+      if (next.sequence > this.#lastOrder) return undefined
+      this.#seenOrders[priority] = next.sequence
+      return deliveryOf(next, this.#queue)
+    }
+    if (!backlog.has(priority) || this.#isRead[priority] === true) return undefined
+    if (this.#isReading) return 'reading'
+    this.#isReading = true
+    void backlog.peek(priority, Math.max(seenOrder, 0), pageCount).then((page) => {
+      this.#isReading = false
+      this.#pages[priority] = [...page]
+      this.#isRead[priority] = page.length < pageCount || (page.at(-1)?.sequence ?? 0) > this.#lastOrder
+      this.#onRead()
+    })
+    return 'reading'
+  }
+}
+
+function deliveryOf(surfaced: Surfaced, queue: Queue): QueuedDelivery {
+  const delivery = new QueuedDelivery(queue, surfaced.message, surfaced.sequence)
+  delivery.deliveryCount = surfaced.deliveryCount
+  delivery.redelivered = surfaced.redelivered
+  delivery.state = 'settled'
+  return delivery
 }
 
 function copyOf(seen: QueuedDelivery): QueuedDelivery {

@@ -1,6 +1,8 @@
 import type { BrokerError } from '../errors.ts'
+import type { Message } from '../message.ts'
 import type { MessageStore, WriteBatch } from '../store/store.ts'
 import type { Committable, Turn } from '../turn.ts'
+import type { Memory } from './flow.ts'
 
 /** A session that waits to hear how far its requests are safe. */
 export interface Confirmable {
@@ -22,6 +24,7 @@ export interface Confirmable {
 export class Commits implements Committable {
   readonly #store: MessageStore
   readonly #turn: Turn
+  readonly #memory: Memory
   readonly #onFailure: (error: BrokerError) => void
   #batch: WriteBatch
   #touched: Confirmable[]
@@ -30,18 +33,25 @@ export class Commits implements Committable {
   #doneCommit: number
   /** Who waits for the newest commit under way. */
   #waiting: Confirmable[]
+  /** Who is called once the batch of this turn is on disk. */
+  #after: (() => void)[]
+  /** Messages that only this turn's batch still holds. */
+  #held: Message[]
   #hasFailed: boolean
   #onIdle: (() => void)[]
 
-  constructor(store: MessageStore, turn: Turn, onFailure: (error: BrokerError) => void) {
+  constructor(store: MessageStore, turn: Turn, memory: Memory, onFailure: (error: BrokerError) => void) {
     this.#store = store
     this.#turn = turn
+    this.#memory = memory
     this.#onFailure = onFailure
     this.#batch = store.batch()
     this.#touched = []
     this.#lastCommit = 0
     this.#doneCommit = 0
     this.#waiting = []
+    this.#after = []
+    this.#held = []
     this.#hasFailed = false
     this.#onIdle = []
   }
@@ -50,6 +60,18 @@ export class Commits implements Committable {
   get batch(): WriteBatch {
     this.#turn.mark()
     return this.#batch
+  }
+
+  /** Counts the message as held in memory until the batch of this turn is on disk. */
+  hold(message: Message): void {
+    this.#memory.hold(message)
+    this.#held.push(message)
+  }
+
+  /** Calls back once the batch of this turn is on disk. */
+  after(callback: () => void): void {
+    this.#after.push(callback)
+    this.#turn.mark()
   }
 
   /** Has the session answered at the end of this turn. */
@@ -72,7 +94,7 @@ export class Commits implements Committable {
   commit(): void {
     if (this.#hasFailed) this.#drop()
     else {
-      if (!this.#batch.isEmpty) this.#start()
+      if (!this.#batch.isEmpty || this.#after.length > 0) this.#start()
       this.#answer()
     }
     this.#rest()
@@ -80,7 +102,12 @@ export class Commits implements Committable {
 
   get #isIdle(): boolean {
     if (this.#hasFailed) return true
-    return this.#batch.isEmpty && this.#touched.length === 0 && this.#doneCommit === this.#lastCommit
+    return (
+      this.#batch.isEmpty &&
+      this.#after.length === 0 &&
+      this.#touched.length === 0 &&
+      this.#doneCommit === this.#lastCommit
+    )
   }
 
   #start(): void {
@@ -90,11 +117,17 @@ export class Commits implements Committable {
     const commit = this.#lastCommit
     const waiting: Confirmable[] = []
     this.#waiting = waiting
+    const after = this.#after
+    this.#after = []
+    const held = this.#held
+    this.#held = []
     this.#store.commit(batch, (error) => {
       if (error !== undefined) this.#fail(error)
       else if (!this.#hasFailed) {
         this.#doneCommit = commit
         for (const session of waiting) session.committed(commit)
+        for (const message of held) this.#memory.release(message)
+        for (const callback of after) callback()
       }
       this.#rest()
     })

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Limits } from '../limits.ts'
-import type { WriteBatch } from '../store/store.ts'
+import type { Message } from '../message.ts'
+import type { OwnerId, StoredEntry, WriteBatch } from '../store/store.ts'
 import type { Turn } from '../turn.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { QueuedDelivery } from './delivery.ts'
@@ -22,6 +23,16 @@ export interface Context {
   readonly limits: Limits
   /** The batch of this turn; asking for it makes sure that a turn will commit it. */
   batch(): WriteBatch
+  /** True if the store can read back what it keeps, and keeps it over a crash. */
+  readonly isPaging: boolean
+  /** Counts the message as held in memory until the batch of this turn is on disk. */
+  untilCommitted(message: Message): void
+  /** Calls back once the batch of this turn, or what is under way if that is empty, is on disk. */
+  afterCommit(callback: () => void): void
+  /** Entries that the store keeps, read back in order. */
+  read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]>
+  /** What the store keeps cannot be read: the broker stops. */
+  readonly readFailed: (error: unknown) => void
   /** Moves a delivery that its queue has given up to the queue of the dead. */
   bury(delivery: QueuedDelivery, death: Death): void
 }

@@ -32,6 +32,11 @@ export class Expiry {
     return true
   }
 
+  /** Nothing of what is swept elsewhere expires before this time. */
+  noteAt(time: number): void {
+    this.#from = Math.min(this.#from, time)
+  }
+
   /** When to sweep next; Infinity: nothing waits that expires. */
   dueAt(now: number): number {
     return this.#walker === undefined ? Math.max(this.#from, this.#sweptAt + sweepMs) : now + 1

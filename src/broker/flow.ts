@@ -68,8 +68,16 @@ export class Memory {
   /** One queue less holds it. */
   release(message: Message): void {
     message.holders -= 1
-    if (message.holders > 0) return
-    this.#bytes -= message.size
+    if (message.holders === 0) this.subtract(message.size)
+  }
+
+  /** Bytes that are held in another way than by a message object. */
+  add(bytes: number): void {
+    this.#bytes += bytes
+  }
+
+  subtract(bytes: number): void {
+    this.#bytes -= bytes
     if (this.gate.isShut && this.#bytes <= this.bytesMax * lowWater) this.gate.open()
   }
 }

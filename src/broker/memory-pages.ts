@@ -10,7 +10,8 @@
  *     36  u32  length of the header block
  *     40  u16  which of the page's envelopes
  *     42  u8   priority
- *     43  u8   flags: 1 durable, 2 retain, 4 has a group or annotations, which the page keeps beside
+ *     43  u8   flags: 1 durable, 2 retain, 4 has a group or annotations, which the page keeps beside, 8 the store has it too,
+ *              16 it has been taken out
  *     44       content
  */
 import type { Address } from '../address.ts'
@@ -22,6 +23,10 @@ const envelopesMax = 0xffff
 const flagDurable = 1
 const flagRetain = 2
 const flagExtras = 4
+const flagStored = 8
+const flagGone = 16
+/** A shorter content is copied out of its page, so that one message does not keep all of it. */
+const viewBytesMin = 16 * 1024
 
 /** What most messages of a page have in common. */
 interface Envelope {
@@ -41,6 +46,9 @@ class Page {
   extras: Map<number, Extras> | undefined
   start: number
   end: number
+  lastSequence: number
+  /** None of its messages expires before this time. */
+  expiryFrom: number
 
   constructor(bytes: number) {
     this.buffer = Buffer.allocUnsafeSlow(bytes)
@@ -48,6 +56,8 @@ class Page {
     this.extras = undefined
     this.start = 0
     this.end = 0
+    this.lastSequence = 0
+    this.expiryFrom = Number.POSITIVE_INFINITY
   }
 }
 
@@ -55,6 +65,8 @@ class Page {
 export interface PagedMessage {
   readonly sequence: number
   readonly message: Message
+  /** True if the store holds it as well. */
+  readonly isStored: boolean
 }
 
 /** First in, first out. The content of a message that comes out is a view of its page. */
@@ -71,7 +83,7 @@ export class MemoryPages {
     return this.#count
   }
 
-  push(message: Message, sequence: number): void {
+  push(message: Message, sequence: number, isStored: boolean): void {
     const { content, groupId, annotations } = message
     const bytes = entryHeadBytes + content.length
     let page = this.#pages.at(-1)
@@ -90,52 +102,109 @@ export class MemoryPages {
     buffer.writeUInt16LE(envelopeIndex(page, message), end + 40)
     buffer[end + 42] = message.priority
     buffer[end + 43] =
-      (message.durable ? flagDurable : 0) | (message.retain ? flagRetain : 0) | (hasExtras ? flagExtras : 0)
+      (message.durable ? flagDurable : 0) |
+      (message.retain ? flagRetain : 0) |
+      (hasExtras ? flagExtras : 0) |
+      (isStored ? flagStored : 0)
     buffer.set(content, end + entryHeadBytes)
     if (hasExtras) {
       page.extras ??= new Map()
       page.extras.set(sequence, { groupId, annotations })
     }
     page.end = end + bytes
+    page.lastSequence = sequence
+    if (message.expiresAt > 0 && message.expiresAt < page.expiryFrom) page.expiryFrom = message.expiresAt
     this.#count += 1
   }
 
   shift(): PagedMessage | undefined {
-    const page = this.#pages[0]
-    if (page === undefined) return undefined
-    const { buffer, start } = page
-    const sequence = buffer.readDoubleLE(start)
-    const contentStart = start + entryHeadBytes
-    const contentEnd = contentStart + buffer.readUInt32LE(start + 32)
-    const flags = buffer[start + 43] as number
-    const { source, address, format } = page.envelopes[buffer.readUInt16LE(start + 40)] as Envelope
-    const extras = (flags & flagExtras) === 0 ? undefined : page.extras?.get(sequence)
-    const message = new Message({
-      address,
-      format,
-      content: buffer.subarray(contentStart, contentEnd),
-      bodyOffset: buffer.readUInt32LE(start + 36),
-      durable: (flags & flagDurable) !== 0,
-      priority: buffer[start + 42] as number,
-      expiresAt: buffer.readDoubleLE(start + 24),
-      deliverAt: 0,
-      timestamp: buffer.readDoubleLE(start + 16),
-      groupId: extras?.groupId,
-      retain: (flags & flagRetain) !== 0,
-      source,
-      number: buffer.readDoubleLE(start + 8),
-      annotations: extras?.annotations,
-    })
-    page.start = contentEnd
-    if (page.start === page.end) this.#pages.shift()
-    this.#count -= 1
-    return { sequence, message }
+    for (let page = this.#pages[0]; page !== undefined; page = this.#pages[0]) {
+      while (page.start < page.end) {
+        const { start } = page
+        page.start = nextEntry(page, start)
+        if (isGone(page, start)) continue
+        this.#count -= 1
+        return read(page, start)
+      }
+      this.#pages.shift()
+    }
+    return undefined
   }
 
-  clear(): void {
-    this.#pages.length = 0
-    this.#count = 0
+  /** Takes out what has expired. */
+  takeExpired(now: number): PagedMessage[] {
+    const expired: PagedMessage[] = []
+    for (const page of this.#pages) {
+      if (page.expiryFrom > now) continue
+      page.expiryFrom = Number.POSITIVE_INFINITY
+      for (let at = page.start; at < page.end; at = nextEntry(page, at)) {
+        const expiresAt = page.buffer.readDoubleLE(at + 24)
+        if (expiresAt === 0 || isGone(page, at)) continue
+        if (expiresAt > now) {
+          page.expiryFrom = Math.min(page.expiryFrom, expiresAt)
+          continue
+        }
+        expired.push(read(page, at))
+        page.buffer[at + 43] = (page.buffer[at + 43] as number) | flagGone
+        this.#count -= 1
+      }
+    }
+    return expired
   }
+
+  /** None of the messages expires before this time. */
+  get expiryFrom(): number {
+    let from = Number.POSITIVE_INFINITY
+    for (const page of this.#pages) from = Math.min(from, page.expiryFrom)
+    return from
+  }
+
+  /** Up to `count` of those after a sequence, which stay where they are. */
+  peek(after: number, count: number): PagedMessage[] {
+    const found: PagedMessage[] = []
+    for (const page of this.#pages) {
+      if (page.lastSequence <= after) continue
+      for (let at = page.start; at < page.end && found.length < count; at = nextEntry(page, at)) {
+        if (page.buffer.readDoubleLE(at) > after && !isGone(page, at)) found.push(read(page, at))
+      }
+    }
+    return found
+  }
+}
+
+function nextEntry(page: Page, at: number): number {
+  return at + entryHeadBytes + page.buffer.readUInt32LE(at + 32)
+}
+
+function isGone(page: Page, at: number): boolean {
+  return ((page.buffer[at + 43] as number) & flagGone) !== 0
+}
+
+function read(page: Page, start: number): PagedMessage {
+  const { buffer } = page
+  const sequence = buffer.readDoubleLE(start)
+  const contentStart = start + entryHeadBytes
+  const view = buffer.subarray(contentStart, contentStart + buffer.readUInt32LE(start + 32))
+  const flags = buffer[start + 43] as number
+  const { source, address, format } = page.envelopes[buffer.readUInt16LE(start + 40)] as Envelope
+  const extras = (flags & flagExtras) === 0 ? undefined : page.extras?.get(sequence)
+  const message = new Message({
+    address,
+    format,
+    content: view.length < viewBytesMin ? Buffer.from(view) : view,
+    bodyOffset: buffer.readUInt32LE(start + 36),
+    durable: (flags & flagDurable) !== 0,
+    priority: buffer[start + 42] as number,
+    expiresAt: buffer.readDoubleLE(start + 24),
+    deliverAt: 0,
+    timestamp: buffer.readDoubleLE(start + 16),
+    groupId: extras?.groupId,
+    retain: (flags & flagRetain) !== 0,
+    source,
+    number: buffer.readDoubleLE(start + 8),
+    annotations: extras?.annotations,
+  })
+  return { sequence, message, isStored: (flags & flagStored) !== 0 }
 }
 
 /** Neighbours mostly share their envelope; others are looked for among the last few. */

@@ -2,8 +2,9 @@ import type { Address } from '../address.ts'
 import { BrokerError } from '../errors.ts'
 import type { Message } from '../message.ts'
 import type { Outcome } from '../session.ts'
-import type { OwnerId, OwnerSpec, StoredEntry } from '../store/store.ts'
+import type { OwnerId, OwnerRecord, OwnerSpec, StoredEntry } from '../store/store.ts'
 import type { Dispatchable } from '../turn.ts'
+import { Backlog, type Surfaced } from './backlog.ts'
 import { Browser } from './browser.ts'
 import type { Context } from './context.ts'
 import { Deadline } from './deadlines.ts'
@@ -18,6 +19,13 @@ import { type Feed, Rotation } from './rotation.ts'
 import { Walker } from './walker.ts'
 
 const priorityMax = 9
+/** Messages and bytes of one priority that wait as deliveries; what comes after them is the backlog. */
+const windowMessages = 16_384
+const windowBytes = 32 * 1024 * 1024
+/** Fewer deliveries waiting than this are filled up from the backlog. */
+const windowLow = 4096
+/** How far ahead of what is delivered the store is told that consumers may have seen it. */
+const horizonStep = 8192
 
 export interface QueueOptions {
   /** The queue's address, or the filter of the topic subscription whose messages it holds. */
@@ -64,11 +72,15 @@ export class Queue implements Dispatchable {
   readonly #feeds: Feed[]
   readonly #browsers: Browser[]
   readonly #delayed: Heap<QueuedDelivery>
+  readonly #backlog: Backlog
   readonly #deadline: Deadline
   #groups: Groups | undefined
   #exclusive: Feed | undefined
   #ownerId: OwnerId | undefined
   #lastSequence: number
+  /** Stored deliveries up to this sequence may be handed out, and up to which one the store has been asked. */
+  #horizon: number
+  #horizonAsked: number
   /** The least `order` given to a retained message, which goes before everything; at most 0. */
   #firstOrder: number
   #unsettledCount: number
@@ -96,11 +108,14 @@ export class Queue implements Dispatchable {
     this.#feeds = []
     this.#browsers = []
     this.#delayed = new Heap<QueuedDelivery>((delivery) => delivery.notBefore)
+    this.#backlog = new Backlog(context, this, () => this.ownerId())
     this.#deadline = new Deadline(context.deadlines, this)
     this.#groups = undefined
     this.#exclusive = undefined
     this.#ownerId = undefined
     this.#lastSequence = 0
+    this.#horizon = 0
+    this.#horizonAsked = 0
     this.#firstOrder = 0
     this.#unsettledCount = 0
     this.#bytes = 0
@@ -111,11 +126,11 @@ export class Queue implements Dispatchable {
 
   /** Messages it holds: waiting, delayed and unsettled. */
   get count(): number {
-    return this.#ready.count + this.#delayed.size + this.#unsettledCount
+    return this.#ready.count + this.#backlog.count + this.#delayed.size + this.#unsettledCount
   }
 
   get readyCount(): number {
-    return this.#ready.count
+    return this.#ready.count + this.#backlog.count
   }
 
   get delayedCount(): number {
@@ -127,7 +142,7 @@ export class Queue implements Dispatchable {
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#bytes + this.#backlog.bytes
   }
 
   get consumerCount(): number {
@@ -142,7 +157,7 @@ export class Queue implements Dispatchable {
   admit(): 'take' | 'hold' | BrokerError {
     const { messagesMax, bytesMax, overflow } = this.policy
     const count = this.count + this.#reservedCount
-    const bytes = this.#bytes + this.#reservedBytes
+    const bytes = this.bytes + this.#reservedBytes
     if (count < messagesMax && bytes < bytesMax) return 'take'
     if (overflow === 'drop-oldest') return 'take'
     const factor = this.#context.limits.hardLimitFactor
@@ -164,7 +179,7 @@ export class Queue implements Dispatchable {
   /** If it is full: holds the sender until there is room again. */
   hold(sender: Sender): void {
     const { messagesMax, bytesMax } = this.policy
-    if (this.count >= messagesMax || this.#bytes >= bytesMax) this.gate.hold(sender)
+    if (this.count >= messagesMax || this.bytes >= bytesMax) this.gate.hold(sender)
   }
 
   /** Puts a message in its place. True if the store will hold it. */
@@ -172,16 +187,12 @@ export class Queue implements Dispatchable {
     // Deleted from inside a call that this message caused: its topic has another subscriber that is too slow, say.
     if (this.isDeleted) return false
     if (this.policy.overflow === 'drop-oldest') this.#makeRoom()
-    const delivery = new QueuedDelivery(this, message, this.#nextSequence())
-    this.#account(delivery)
+    const sequence = this.#nextSequence()
+    const isStored = this.#isKept(message)
     this.counters.enqueued += 1
-    if (this.#isKept(message)) {
-      delivery.isStored = true
-      this.#context.batch().put(this.ownerId(), delivery.sequence, message, message.deliverAt)
-    }
-    if (message.deliverAt > 0 && message.deliverAt > this.#context.clock.now()) this.#delay(delivery, message.deliverAt)
-    else this.#append(delivery)
-    return delivery.isStored
+    if (isStored) this.#context.batch().put(this.ownerId(), sequence, message, message.deliverAt)
+    this.#join(message, sequence, isStored)
+    return isStored
   }
 
   /** Puts a copy of the topic's retained message before anything else, for a new subscription. */
@@ -199,36 +210,36 @@ export class Queue implements Dispatchable {
 
   /** Takes over a delivery that `bury` or `sendBack` moves here from another queue. */
   adopt(message: Message, from: QueuedDelivery): void {
-    const delivery = new QueuedDelivery(this, message, this.#nextSequence())
-    this.#account(delivery)
+    const sequence = this.#nextSequence()
+    const isStored = this.#spec !== undefined && (from.isStored || this.#isKept(message))
     this.counters.enqueued += 1
-    delivery.isStored = this.#spec !== undefined && (from.isStored || this.#isKept(message))
-    if (delivery.isStored && from.isStored) {
+    if (isStored && from.isStored) {
       const batch = this.#context.batch()
-      batch.move(from.queue.ownerId(), from.message.priority, from.sequence, this.ownerId(), delivery.sequence, message)
-    } else if (delivery.isStored) {
-      this.#context.batch().put(this.ownerId(), delivery.sequence, message, 0)
+      batch.move(from.queue.ownerId(), from.message.priority, from.sequence, this.ownerId(), sequence, message)
+    } else if (isStored) {
+      this.#context.batch().put(this.ownerId(), sequence, message, 0)
     } else if (from.isStored) {
       this.#context.batch().ack(from.queue.ownerId(), from.message.priority, from.sequence, false)
     }
-    this.#append(delivery)
+    this.#join(message, sequence, isStored)
   }
 
-  /** Fills a queue that the store has kept. */
-  restore(owner: OwnerId, lastSequence: number): void {
-    this.#ownerId = owner
-    this.#lastSequence = Math.max(this.#lastSequence, lastSequence)
+  /** Fills a queue that the store has kept; if the store does not page, {@link restoreEntry} does. */
+  restore(record: OwnerRecord): void {
+    this.#ownerId = record.id
+    this.#lastSequence = Math.max(this.#lastSequence, record.lastSequence)
+    if (!this.#context.isPaging) return
+    let bytes = record.bytes
+    for (const [priority, count] of record.counts.entries()) {
+      if (count === 0) continue
+      this.#backlog.restore(priority, count, bytes)
+      bytes = 0
+    }
   }
 
   /** Puts back one entry that the store has kept; in the order of sequences. */
   restoreEntry(entry: StoredEntry): void {
-    const delivery = new QueuedDelivery(this, entry.message, entry.sequence)
-    delivery.isStored = true
-    delivery.deliveryCount = entry.deliveryCount
-    delivery.redelivered = entry.redelivered
-    this.#account(delivery)
-    if (entry.notBefore > this.#context.clock.now()) this.#delay(delivery, entry.notBefore)
-    else this.#append(delivery)
+    this.#restoreSurfaced({ ...entry, isStored: true })
   }
 
   /** The store's number for it; defined on first use. */
@@ -261,7 +272,7 @@ export class Queue implements Dispatchable {
   }
 
   attachBrowser(feed: Feed): void {
-    const browser = new Browser(feed, this.#lastSequence)
+    const browser = new Browser(feed, this, this.#lastSequence, () => this.#context.turn.markDispatch(this))
     this.#browsers.push(browser)
     this.#ready.watch(browser.walker)
     this.#context.turn.markDispatch(this)
@@ -275,7 +286,7 @@ export class Queue implements Dispatchable {
   /** A feed has credit again. */
   offer(feed: Feed): void {
     if (!feed.isBrowser) this.#rotation.offer(feed)
-    if (this.#ready.count > 0 || this.#browsers.length > 0) this.#context.turn.markDispatch(this)
+    if (this.readyCount > 0 || this.#browsers.length > 0) this.#context.turn.markDispatch(this)
   }
 
   pause(): void {
@@ -289,7 +300,7 @@ export class Queue implements Dispatchable {
 
   /** Drops everything that no consumer holds. Returns how many. */
   purge(): number {
-    let purged = 0
+    let purged = this.#backlog.clear(this.#lastSequence)
     for (const delivery of this.#ready.all()) {
       this.#ready.remove(delivery)
       this.#forget(delivery)
@@ -337,13 +348,16 @@ export class Queue implements Dispatchable {
     let left = this.isPaused || this.isDeleted ? budget : this.#serve(budget)
     for (const browser of this.#browsers.slice()) {
       if (left <= 0) break
-      left = browser.serve(this.#ready.lists, left)
+      left = browser.serve(this.#ready.lists, this.#backlog, left)
     }
     return left <= 0
   }
 
-  /** Applies the outcome of a delivery that a subscription has given up. */
-  settle(delivery: QueuedDelivery, outcome: Outcome): void {
+  /**
+   * Applies the outcome of a delivery that a subscription has given up. `isFinal`: it stands whatever becomes of the batch,
+   * as that of a transaction does not.
+   */
+  settle(delivery: QueuedDelivery, outcome: Outcome, isFinal: boolean): void {
     this.#unsettledCount -= 1
     delivery.subscription = undefined
     if (this.isDeleted) {
@@ -353,7 +367,7 @@ export class Queue implements Dispatchable {
     switch (outcome.kind) {
       case 'accepted':
         this.counters.acknowledged += 1
-        this.#forget(delivery)
+        this.#forget(delivery, isFinal)
         this.#settled()
         return
       case 'rejected':
@@ -381,11 +395,13 @@ export class Queue implements Dispatchable {
     mature.sort((left, right) => left.notBefore - right.notBefore || left.sequence - right.sequence)
     for (const delivery of mature) this.#mature(delivery)
     this.#expiry.sweep(now, (delivery) => this.#expire(delivery))
+    if (this.#backlog.count > 0) this.#sweepBacklog(now)
     this.#arm(now)
   }
 
   #serve(budget: number): number {
-    if (this.#ready.count === 0) return budget
+    if (this.readyCount === 0) return budget
+    if (this.#backlog.count > 0 && this.#feeds.length > 0) this.#surface(windowLow)
     const now = this.#context.clock.now()
     return this.#isSelective ? this.#serveSelectively(budget, now) : this.#serveHead(budget, now)
   }
@@ -395,8 +411,7 @@ export class Queue implements Dispatchable {
     let left = budget
     for (let priority = priorityMax; priority >= 0; priority -= 1) {
       const list = this.#ready.lists[priority]
-      if (list === undefined) continue
-      for (let delivery = list.head; delivery !== undefined && !this.isPaused; delivery = list.head) {
+      for (let delivery = list?.head; delivery !== undefined && !this.isPaused; delivery = list?.head) {
         // A consumer may have brought selectors or groups in; they begin with the next turn.
         if (left <= 0 || this.#isSelective) return 0
         left -= 1
@@ -404,10 +419,13 @@ export class Queue implements Dispatchable {
           this.#expire(delivery)
           continue
         }
+        if (delivery.isStored && !this.#reaches(delivery.sequence)) return left
         const feed = this.#nextFeed()
         if (feed === undefined) return left
         this.#hand(delivery, feed)
       }
+      // What is still being read comes before lower priorities.
+      if (this.#backlog.has(priority)) return this.#surface(windowLow) ? 0 : left
     }
     return left
   }
@@ -421,7 +439,7 @@ export class Queue implements Dispatchable {
       const found = this.#find(feed, left, now)
       left = found.left
       if (found.delivery !== undefined) this.#hand(found.delivery, feed)
-      else if (left <= 0) return 0
+      else if (left <= 0 || (this.#backlog.count > 0 && this.#surface(Number.POSITIVE_INFINITY))) return 0
       else this.#rotation.withdraw(feed)
       if (feed === this.#exclusive && found.delivery === undefined) return left
     }
@@ -438,7 +456,10 @@ export class Queue implements Dispatchable {
       for (let delivery = walker.step(priority, list); delivery !== undefined; delivery = walker.step(priority, list)) {
         left -= 1
         if (isExpired(delivery, now)) this.#expire(delivery)
-        else if (this.#isFor(delivery, feed)) return { delivery, left }
+        else if (delivery.isStored && !this.#reaches(delivery.sequence)) {
+          walker.leaving(delivery)
+          return { delivery: undefined, left }
+        } else if (this.#isFor(delivery, feed)) return { delivery, left }
         if (left <= 0) return { delivery: undefined, left: 0 }
       }
     }
@@ -462,7 +483,7 @@ export class Queue implements Dispatchable {
     this.counters.delivered += 1
     if (feed.subscription.presettled) {
       this.counters.acknowledged += 1
-      this.#forget(delivery)
+      this.#forget(delivery, true)
       this.#settled()
     } else {
       delivery.state = 'unsettled'
@@ -502,6 +523,83 @@ export class Queue implements Dispatchable {
     this.#noteExpiry(delivery.message)
     this.#ready.giveBack(delivery)
     this.#context.turn.markDispatch(this)
+  }
+
+  /** Takes a new message into the queue: to its time, to the backlog, or to those that wait. */
+  #join(message: Message, sequence: number, isStored: boolean): void {
+    const { priority } = message
+    const isDelayed = message.deliverAt > 0 && message.deliverAt > this.#context.clock.now()
+    if (!isDelayed && this.#isBehind(priority)) {
+      this.#backlog.push(message, sequence, isStored)
+      this.#noteExpiry(message)
+      if (!this.dispatchMarked) this.#context.turn.markDispatch(this)
+      return
+    }
+    const delivery = new QueuedDelivery(this, message, sequence)
+    delivery.isStored = isStored
+    this.#account(delivery)
+    if (!isDelayed) {
+      this.#append(delivery)
+      return
+    }
+    if (isStored) this.#backlog.skip(priority, sequence)
+    this.#delay(delivery, message.deliverAt)
+  }
+
+  /** True if a new message has to go to the backlog: there is one, or the window is full. Groups and selectors need it whole. */
+  #isBehind(priority: number): boolean {
+    if (this.#backlog.has(priority)) return true
+    const waiting = this.#ready.lists[priority]?.count ?? 0
+    return waiting >= windowMessages || (this.#bytes >= windowBytes && waiting > 0)
+  }
+
+  /** Fills those that wait up from the backlog, in each priority to `low` at least. True if any has come. */
+  #surface(low: number): boolean {
+    let hasCome = false
+    for (let priority = priorityMax; priority >= 0; priority -= 1) {
+      if (!this.#backlog.has(priority)) continue
+      const wanted = Math.min(low - (this.#ready.lists[priority]?.count ?? 0), windowLow)
+      for (let count = 0; count < wanted; count += 1) {
+        const surfaced = this.#backlog.shift(priority)
+        if (surfaced === undefined) break
+        this.#restoreSurfaced(surfaced)
+        hasCome = true
+      }
+    }
+    return hasCome
+  }
+
+  #restoreSurfaced(surfaced: Surfaced): void {
+    const delivery = this.#deliveryOf(surfaced)
+    this.#account(delivery)
+    if (surfaced.notBefore > this.#context.clock.now()) this.#delay(delivery, surfaced.notBefore)
+    else this.#append(delivery)
+  }
+
+  #deliveryOf(surfaced: Surfaced): QueuedDelivery {
+    const delivery = new QueuedDelivery(this, surfaced.message, surfaced.sequence)
+    delivery.isStored = surfaced.isStored
+    delivery.deliveryCount = surfaced.deliveryCount
+    delivery.redelivered = surfaced.redelivered
+    return delivery
+  }
+
+  /**
+   * True if the store knows on disk that a consumer may see this sequence, so that after a crash it comes back marked as
+   * redelivered. Asks for more in good time; if it must be waited for, the queue is marked then.
+   */
+  #reaches(sequence: number): boolean {
+    if (!this.#context.isPaging) return true
+    if (sequence + horizonStep / 2 > this.#horizonAsked) {
+      const asked = sequence + horizonStep
+      this.#horizonAsked = asked
+      this.#context.batch().horizon(this.ownerId(), asked)
+      this.#context.afterCommit(() => {
+        this.#horizon = Math.max(this.#horizon, asked)
+        this.#context.turn.markDispatch(this)
+      })
+    }
+    return sequence <= this.#horizon
   }
 
   #delay(delivery: QueuedDelivery, notBefore: number): void {
@@ -562,9 +660,18 @@ export class Queue implements Dispatchable {
     this.#die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
   }
 
+  #sweepBacklog(now: number): void {
+    for (const surfaced of this.#backlog.takeExpired(now)) {
+      const delivery = this.#deliveryOf(surfaced)
+      this.#account(delivery)
+      this.#die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
+    }
+    this.#expiry.noteAt(this.#backlog.expiryFrom)
+  }
+
   #makeRoom(): void {
     const { messagesMax, bytesMax } = this.policy
-    while (this.#limitedCount >= messagesMax || this.#bytes >= bytesMax) {
+    while (this.#limitedCount >= messagesMax || this.bytes >= bytesMax) {
       const oldest = this.#ready.oldest()
       const dropped = oldest ?? this.#delayed.pop()
       if (dropped === undefined) return
@@ -594,7 +701,7 @@ export class Queue implements Dispatchable {
   #settled(): void {
     if (!this.gate.isShut) return
     const { messagesMax, bytesMax } = this.policy
-    if (this.count <= messagesMax * lowWater && this.#bytes <= bytesMax * lowWater) this.gate.open()
+    if (this.count <= messagesMax * lowWater && this.bytes <= bytesMax * lowWater) this.gate.open()
   }
 
   #group(): void {

@@ -1,6 +1,6 @@
 import type { Address } from '../address.ts'
 import type { Message } from '../message.ts'
-import type { OwnerId, StoredEntry } from '../store/store.ts'
+import type { OwnerId, OwnerRecord, StoredEntry } from '../store/store.ts'
 import type { Context } from './context.ts'
 import { TopicTrie } from './topic-trie.ts'
 
@@ -65,9 +65,9 @@ export class Retained {
     return found
   }
 
-  restore(owner: OwnerId, lastSequence: number): void {
-    this.#ownerId = owner
-    this.#lastSequence = lastSequence
+  restore(record: OwnerRecord): void {
+    this.#ownerId = record.id
+    this.#lastSequence = record.lastSequence
   }
 
   restoreEntry(entry: StoredEntry): void {

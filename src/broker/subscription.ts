@@ -89,7 +89,7 @@ export class BrokerSubscription implements Subscription {
   settle(delivery: QueuedDelivery, outcome: Outcome, transaction?: BrokerTransaction): void {
     if (delivery.subscription !== this || delivery.transaction !== undefined) return
     if (transaction !== undefined) transaction.settle(delivery, outcome)
-    else this.apply(delivery, outcome)
+    else this.apply(delivery, outcome, true)
   }
 
   settleThrough(
@@ -111,11 +111,11 @@ export class BrokerSubscription implements Subscription {
     return settled
   }
 
-  /** Settles for good: at once, or when the transaction commits. */
-  apply(delivery: QueuedDelivery, outcome: Outcome): void {
+  /** Settles for good: at once, which is `isFinal`, or when the transaction commits. */
+  apply(delivery: QueuedDelivery, outcome: Outcome, isFinal = false): void {
     this.#unsettled.remove(delivery)
     delivery.transaction = undefined
-    delivery.queue.settle(delivery, outcome)
+    delivery.queue.settle(delivery, outcome, isFinal)
     if (this.#unsettled.count === 0) this.session.drained()
   }
 

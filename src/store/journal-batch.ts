@@ -71,8 +71,8 @@ export class JournalBatch implements WriteBatch {
     this.#add(RecordType.ack, owner, priority, sequence, undefined, sequence, 0, undefined)
   }
 
-  clear(owner: OwnerId, priority: number, upTo: number): void {
-    this.#add(RecordType.ack, owner, priority, 0, undefined, upTo, 0, undefined)
+  clear(owner: OwnerId, priority: number, from: number, upTo: number): void {
+    this.#add(RecordType.ack, owner, priority, from, undefined, upTo, 0, undefined)
   }
 
   redeliver(owner: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void {

@@ -42,7 +42,7 @@ export class JournalIndex {
     if (owner === undefined) return
     this.owners.delete(id)
     for (const directory of owner.directories) {
-      if (directory !== undefined) this.#clear(directory, Number.POSITIVE_INFINITY)
+      if (directory !== undefined) this.#clear(directory, 0, Number.POSITIVE_INFINITY)
     }
   }
 
@@ -80,18 +80,10 @@ export class JournalIndex {
     this.#holdParts(location, parts)
   }
 
-  /** Entries from one sequence to another leave; from 0: all up to there. */
+  /** Entries from one sequence to another leave. */
   ack(id: OwnerId, priority: number, from: number, to: number): void {
     const directory = this.owners.get(id)?.directories[priority]
-    if (directory === undefined) return
-    if (from === 0) {
-      this.#clear(directory, to)
-      return
-    }
-    for (let sequence = from; sequence <= to; sequence += 1) {
-      if (this.parts.size > 0) this.#dropParts(directory, sequence)
-      directory.kill(sequence, this.#segments)
-    }
+    if (directory !== undefined) this.#clear(directory, from, to)
   }
 
   redeliver(id: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void {
@@ -172,21 +164,11 @@ export class JournalIndex {
     }
   }
 
-  #clear(directory: Directory, upTo: number): void {
+  #clear(directory: Directory, from: number, to: number): void {
     if (this.parts.size > 0) {
-      for (const page of directory.pages) {
-        for (let index = 0; index < page.length && page.entry(index).sequence <= upTo; index += 1) {
-          if (!page.isDead(index)) this.#dropPartsAt(page.entry(index).location)
-        }
-      }
+      for (const { location } of directory.entriesOf(from, to)) this.#dropPartsAt(location)
     }
-    directory.clear(upTo, this.#segments)
-  }
-
-  #dropParts(directory: Directory, sequence: number): void {
-    const page = directory.pageOf(sequence)
-    const index = page?.find(sequence) ?? -1
-    if (page !== undefined && index >= 0) this.#dropPartsAt(page.entry(index).location)
+    directory.kill(from, to, this.#segments)
   }
 
   /** Entries that share a body share its parts too: each keeps them alive. */

@@ -138,12 +138,12 @@ class MemoryBatch implements WriteBatch {
     this.#changes.push((owners) => owners.get(owner)?.entries.delete(sequence))
   }
 
-  clear(owner: OwnerId, priority: number, upTo: number): void {
+  clear(owner: OwnerId, priority: number, from: number, upTo: number): void {
     this.#changes.push((owners) => {
       const entries = owners.get(owner)?.entries
       if (entries === undefined) return
       for (const [sequence, { message }] of entries) {
-        if (sequence <= upTo && message.priority === priority) entries.delete(sequence)
+        if (sequence >= from && sequence <= upTo && message.priority === priority) entries.delete(sequence)
       }
     })
   }

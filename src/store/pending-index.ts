@@ -113,6 +113,19 @@ export class IndexPage {
     return -1
   }
 
+  /** Index of the first entry whose sequence is not before `sequence`. */
+  indexFrom(sequence: number): number {
+    const { sequences } = this.#columns
+    let low = 0
+    let high = this.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((sequences[middle] as number) < sequence) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
   isDead(index: number): boolean {
     return this.dead !== undefined && ((this.dead[index >> 3] as number) & (1 << (index & 7))) !== 0
   }
@@ -130,6 +143,11 @@ export class IndexPage {
   killAll(use: SegmentUse): void {
     for (const { segment, entries, bytes } of this.shares.splice(0)) use.add(segment, -entries, -bytes)
     this.liveCount = 0
+    this.history = undefined
+    this.dead ??= new Uint8Array(pageEntries >> 3)
+    for (let index = 0; index < this.length; index += 1) {
+      this.dead[index >> 3] = (this.dead[index >> 3] as number) | (1 << (index & 7))
+    }
   }
 
   /** The entry now lies elsewhere: compaction has moved it. */
@@ -247,33 +265,47 @@ export class Directory {
     return undefined
   }
 
-  /** One entry goes, if it is there. */
-  kill(sequence: number, use: SegmentUse): void {
-    const page = this.pageOf(sequence)
-    const index = page?.find(sequence) ?? -1
-    if (page === undefined || index < 0) return
-    page.kill(index, use)
-    this.liveCount -= 1
-    if (page.liveCount === 0 && page.isSealed) this.#drop(page)
+  /** The entries from one sequence to another that are still there. */
+  *entriesOf(from: number, to: number): Generator<IndexEntry> {
+    for (let at = this.#pageAfter(from - 1); at < this.pages.length; at += 1) {
+      const page = this.pages[at] as IndexPage
+      if (page.firstSequence > to) return
+      for (let index = 0; index < page.length; index += 1) {
+        if (page.isDead(index)) continue
+        const entry = page.entry(index)
+        if (entry.sequence >= from && entry.sequence <= to) yield entry
+      }
+    }
   }
 
-  /** Every entry up to a sequence goes, whole pages without looking into them. */
-  clear(upTo: number, use: SegmentUse): void {
-    for (const page of [...this.pages]) {
-      if (page.firstSequence > upTo) break
-      if (page.lastSequence <= upTo) {
+  /** The entries from one sequence to another go; whole pages without looking into them. */
+  kill(from: number, to: number, use: SegmentUse): void {
+    if (from === to) {
+      const page = this.pageOf(from)
+      const index = page?.find(from) ?? -1
+      if (page !== undefined && index >= 0) this.#killAt(page, index, use)
+      return
+    }
+    const first = this.#pageAfter(from - 1)
+    for (const page of this.pages.slice(first)) {
+      if (page.firstSequence > to) return
+      if (page.firstSequence >= from && page.lastSequence <= to) {
         this.liveCount -= page.liveCount
         page.killAll(use)
-        this.#drop(page)
+        if (page.isSealed) this.#drop(page)
         continue
       }
       const { sequences } = page.columns
-      for (let index = 0; index < page.length && (sequences[index] as number) <= upTo; index += 1) {
-        if (page.isDead(index)) continue
-        page.kill(index, use)
-        this.liveCount -= 1
+      for (let index = page.indexFrom(from); index < page.length && (sequences[index] as number) <= to; index += 1) {
+        if (!page.isDead(index)) this.#killAt(page, index, use)
       }
     }
+  }
+
+  #killAt(page: IndexPage, index: number, use: SegmentUse): void {
+    page.kill(index, use)
+    this.liveCount -= 1
+    if (page.liveCount === 0 && page.isSealed) this.#drop(page)
   }
 
   /** Index of the first page that may hold something after a sequence. */

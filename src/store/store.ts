@@ -46,8 +46,8 @@ export interface WriteBatch {
    * not yet written need never be.
    */
   ack(owner: OwnerId, priority: number, sequence: number, isFinal: boolean): void
-  /** Every entry of that priority up to a sequence leaves. */
-  clear(owner: OwnerId, priority: number, upTo: number): void
+  /** Every entry of that priority from one sequence to another leaves. */
+  clear(owner: OwnerId, priority: number, from: number, upTo: number): void
   /** An entry was delivered in vain, or may have been: from now on it counts as seen. */
   redeliver(owner: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void
   /** Takes an entry out of one owner and puts it in another under the message's new address and annotations. */

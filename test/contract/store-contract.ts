@@ -433,7 +433,7 @@ export function storeContract(name: string, open: () => Promise<StoreGround>): v
         await b.commit((batch) => {
           batch.ack(owner, 4, 1, false)
           batch.redeliver(owner, 4, 1, 1, 0)
-          batch.clear(owner, 4, 9)
+          batch.clear(owner, 4, 1, 9)
           batch.remove(owner)
         })
         await b.reopen()
@@ -448,7 +448,7 @@ export function storeContract(name: string, open: () => Promise<StoreGround>): v
             batch.put(owner, sequence, durable(`${sequence}`, { priority: sequence % 2 === 0 ? 9 : 4 }), 0)
           }
         })
-        await b.commit((batch) => batch.clear(owner, 4, 3))
+        await b.commit((batch) => batch.clear(owner, 4, 1, 3))
         await b.reopen()
         expect([await b.texts(owner, 4), await b.texts(owner, 9)]).toEqual([['5'], ['2', '4', '6']])
       })

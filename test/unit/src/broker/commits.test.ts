@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Commits, type Confirmable } from '../../../../src/broker/commits.ts'
+import { Memory } from '../../../../src/broker/flow.ts'
 import { BrokerError } from '../../../../src/errors.ts'
 import { Turn } from '../../../../src/turn.ts'
 import { HeldStore } from '../../../support/held-store.ts'
@@ -34,7 +35,9 @@ class Scene {
     this.#runs = []
     this.#puts = 0
     this.turn = new Turn((run) => this.#runs.push(run))
-    this.commits = new Commits(this.store, this.turn, (error) => this.failures.push(error))
+    this.commits = new Commits(this.store, this.turn, new Memory(Number.POSITIVE_INFINITY), (error) =>
+      this.failures.push(error),
+    )
     this.turn.attach(this.commits)
   }
 
