@@ -17,6 +17,7 @@ const table = {
   'limit-exceeded': { survives: true, retryable: false },
   'message-too-large': { survives: true, retryable: false },
   'resource-exhausted': { survives: true, retryable: true },
+  'store-locked': { survives: false, retryable: true },
   'store-failed': { survives: false, retryable: true },
   'slow-consumer': { survives: false, retryable: true },
   'shutting-down': { survives: false, retryable: true },

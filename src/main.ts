@@ -14,9 +14,9 @@ const program = new Command('manifoldmq')
   .showHelpAfterError('(manifoldmq --help tells more)')
   .exitOverride()
 
-configured(program.command('start').description('run a broker until it is told to stop')).action(
-  async (options: StartOptions) => (await import('./cli/start.ts')).start(options),
-)
+configured(program.command('start').description('run a broker until it is told to stop'))
+  .option('--standby', 'wait while another broker has the data folder')
+  .action(async (options: StartOptions) => (await import('./cli/start.ts')).start(options))
 
 const config = program.command('config').description('look at the configuration')
 configured(

@@ -11,7 +11,10 @@ import { createLog, type Log, silentLog } from './log.ts'
 import type { Message } from './message.ts'
 import type { Protocol } from './protocol.ts'
 import type { Session, SessionEvents } from './session.ts'
+import { JournalStore } from './store/journal-store.ts'
 import { MemoryStore } from './store/memory-store.ts'
+import { openJournal } from './store/open-journal.ts'
+import type { MessageStore } from './store/store.ts'
 import { SlabPool } from './transport/slab-pool.ts'
 import { listenTcp, type TcpEvents, type TcpListener } from './transport/tcp.ts'
 import type { WireServices } from './transport/wire.ts'
@@ -69,24 +72,27 @@ export class Server {
 
   /** Starts an embedded broker. Throws a ConfigError for options that are wrong, a BrokerError for a port it cannot have. */
   static async start(options: ServerOptions = {}): Promise<Server> {
-    const { log, ...rest } = options
+    const { log, ...given } = options
+    const rest: GivenConfig = { ...given, store: given.store ?? (given.data === undefined ? 'memory' : 'journal') }
     if (log === false) return Server.open(checkOptions(rest), silentLog)
     if (isLog(log)) return Server.open(checkOptions(rest), log)
     const config = checkOptions({ ...rest, log: { level: 'warn', ...log } })
     return Server.open(config, await createLog({ ...config.log, name: config.name }))
   }
 
-  /** Starts a broker from a configuration that has been checked. */
-  static async open(config: Config, log: Log): Promise<Server> {
+  /** Starts a broker from a configuration that has been checked. `waits`: for the data folder, if another process has it. */
+  static async open(config: Config, log: Log, waits = false): Promise<Server> {
     const names = Object.keys(config.listeners) as ProtocolName[]
     const enabled = names.filter((name) => config.listeners[name]?.enabled === true)
     const loaded = await Promise.all(enabled.map((name) => load(name, config)))
     let server: Server | undefined
-    const broker = brokerOf(config, loaded, log, (error) => {
+    const store = await storeOf(config, waits)
+    const broker = brokerOf(config, store, loaded, log, (error) => {
       log.error({ error }, 'the store has failed; the broker stops')
       void server?.close(error)
     })
     await broker.open()
+    if (store instanceof JournalStore) reportOpened(store, log)
     const services = { clock: broker.clock, turn: broker.turn, slabs: new SlabPool(), limits: config.limits }
     const open: OpenListener[] = []
     try {
@@ -172,8 +178,21 @@ export class Server {
   }
 }
 
+async function storeOf(config: Config, waits: boolean): Promise<MessageStore> {
+  if (config.store === 'memory') return new MemoryStore()
+  return await openJournal({ folder: config.data, name: config.name, clock: systemClock, waits })
+}
+
+/** Says what was found in the journal, all damage included. */
+function reportOpened(store: JournalStore, log: Log): void {
+  const { frameCount, wasClean, damages } = store.report
+  log.info({ frameCount, wasClean }, 'the journal is open')
+  for (const damage of damages) log.error({ ...damage }, 'a part of the journal cannot be read and is left out')
+}
+
 function brokerOf(
   config: Config,
+  store: MessageStore,
   loaded: readonly LoadedProtocol[],
   log: Log,
   onFailure: (error: BrokerError) => void,
@@ -184,7 +203,7 @@ function brokerOf(
     name: config.name,
     clock: systemClock,
     turn: new Turn(),
-    store: new MemoryStore(),
+    store,
     access: logged(openAccess, log),
     limits: config.limits,
     policies: config.destinations,

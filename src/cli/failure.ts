@@ -8,6 +8,8 @@ export const ExitCode = {
   failed: 1,
   /** It was asked for in the wrong way: arguments or configuration. */
   misused: 2,
+  /** Another broker has the data folder. */
+  locked: 3,
 } as const
 
 /** A command cannot be carried out; the sentence is for the person at the terminal. */
@@ -20,6 +22,10 @@ export function report(error: unknown): number {
   if (error instanceof ConfigError) {
     for (const problem of error.problems) tell(problemLine(problem))
     return ExitCode.misused
+  }
+  if (error instanceof BrokerError && error.code === 'store-locked') {
+    tell(`manifoldmq: ${error.message}`)
+    return ExitCode.locked
   }
   if (error instanceof CommandError || error instanceof BrokerError) tell(`manifoldmq: ${error.message}`)
   else tell(`manifoldmq: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)

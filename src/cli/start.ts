@@ -11,6 +11,7 @@ export interface StartOptions {
   readonly config?: string
   readonly data?: string
   readonly set?: readonly string[]
+  readonly standby?: boolean
 }
 
 /** What a shell expects of a process that a signal has ended. */
@@ -27,7 +28,7 @@ export async function start(options: StartOptions): Promise<never> {
   }
   const log = await createLog({ ...loaded.config.log, name: loaded.config.name })
   process.on('uncaughtException', (error) => endWith(log, error))
-  const server = await Server.open(loaded.config, log)
+  const server = await Server.open(loaded.config, log, options.standby === true)
   if (process.stderr.isTTY) for (const line of banner(loaded, server)) tell(line)
   for (const { protocol, url } of server.listeners) process.stdout.write(`ready ${protocol} ${url}\n`)
   await Promise.race([stopped, server.closed])
@@ -62,7 +63,7 @@ function banner({ config, file }: LoadedConfig, server: Server): string[] {
     `  ManifoldMQ ${version}   Node ${process.versions.node}   process ${process.pid}`,
     '',
     `  config   ${file === undefined ? 'defaults; manifoldmq.yaml is not there' : resolve(file)}`,
-    `  data     ${resolve(config.data)}   (not used yet: messages are kept in memory)`,
+    `  data     ${config.store === 'memory' ? 'in memory only' : resolve(config.data)}`,
     ...server.listeners.map(({ protocol, url }) => `  ${protocol.padEnd(8)} ${url}`),
     '',
     ...examples(server),

@@ -16,6 +16,8 @@ export type LogFormat = (typeof logFormats)[number]
 export interface Config {
   readonly name: string
   readonly data: string
+  /** `journal`: durable messages are kept in the data folder; `memory`: nothing outlives the process. */
+  readonly store: 'journal' | 'memory'
   readonly listeners: ListenersConfig
   readonly security: { readonly anonymous: 'local' | 'anyone' }
   readonly limits: Limits
@@ -195,10 +197,13 @@ export const schema = z.strictObject({
   name: text('Name of this broker, in logs and towards clients.', (value) =>
     /^[\w.-]{1,64}$/.test(value) ? undefined : 'must be 1 to 64 letters, digits, dots, dashes or underscores',
   ).default('manifoldmq'),
-  data: text(
-    'Folder for stored messages. This release keeps messages in memory only and does not touch it.',
-    (value) => (value.length > 0 ? undefined : 'must not be empty'),
+  data: text('Folder for stored messages; made if it is not there. One broker at a time can use it.', (value) =>
+    value.length > 0 ? undefined : 'must not be empty',
   ).default('./data'),
+  store: choice('Where durable messages are kept: in a journal in the data folder, or in memory only.', [
+    'journal',
+    'memory',
+  ]).default('journal'),
   listeners,
   security: z
     .strictObject({

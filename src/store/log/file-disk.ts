@@ -36,16 +36,18 @@ class RealFile implements DiskFile {
 export class FileDisk implements Disk {
   readonly #folder: string
   readonly #lane: CommitLane
+  readonly #onClosed: () => Promise<void>
 
-  private constructor(folder: string, lane: CommitLane) {
+  private constructor(folder: string, lane: CommitLane, onClosed: () => Promise<void>) {
     this.#folder = folder
     this.#lane = lane
+    this.#onClosed = onClosed
   }
 
-  /** Makes the folder if it is not there. */
-  static async open(folder: string, lane: CommitLane): Promise<FileDisk> {
+  /** Makes the folder if it is not there. `onClosed` is called when all is closed. */
+  static async open(folder: string, lane: CommitLane, onClosed: () => Promise<void>): Promise<FileDisk> {
     await mkdir(folder, { recursive: true })
-    return new FileDisk(folder, lane)
+    return new FileDisk(folder, lane, onClosed)
   }
 
   async list(): Promise<readonly string[]> {
@@ -107,5 +109,6 @@ export class FileDisk implements Disk {
 
   async close(): Promise<void> {
     await this.#lane.close()
+    await this.#onClosed()
   }
 }
