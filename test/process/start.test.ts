@@ -49,7 +49,7 @@ test('logs JSON lines to standard error when that is no terminal', async () => {
   broker.signal('SIGTERM')
   await broker.ended()
   const lines = broker.stderr.trim().split('\n')
-  expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['listening', 'closing', 'closed'])
+  expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['the journal is open', 'listening', 'closing', 'closed'])
 })
 
 describe('a signal', () => {
