@@ -1,7 +1,7 @@
 const smallBytes = 4 * 1024
 const largeBytes = 64 * 1024
-const smallKept = 256
-const largeKept = 64
+const smallKept = 1024
+const largeKept = 256
 
 /** Reused output buffers of two sizes, so that neither ten thousand quiet wires nor one busy one costs much. */
 export class SlabPool {
