@@ -135,6 +135,10 @@ export class Broker implements SessionHost {
     return this.#options.store.isPaging
   }
 
+  get storeRefusal(): BrokerError | undefined {
+    return this.#options.store.refusal
+  }
+
   untilCommitted(message: Message): void {
     this.commits.hold(message)
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import type { Message } from '../message.ts'
 import type { OwnerId, StoredEntry, WriteBatch } from '../store/store.ts'
@@ -25,6 +26,8 @@ export interface Context {
   batch(): WriteBatch
   /** True if the store can read back what it keeps, and keeps it over a crash. */
   readonly isPaging: boolean
+  /** Why durable messages are refused at present. */
+  readonly storeRefusal: BrokerError | undefined
   /** Counts the message as held in memory until the batch of this turn is on disk. */
   untilCommitted(message: Message): void
   /** Calls back once the batch of this turn, or what is under way if that is empty, is on disk. */

@@ -266,6 +266,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
         `a message of ${message.content.length} bytes is over the limit of ${limits.messageBytesMax}`,
       )
     }
+    if (message.durable && this.#host.storeRefusal !== undefined) return this.#host.storeRefusal
     const bytes = memory.bytes + ahead
     if (bytes + message.size > memory.bytesMax && bytes >= memory.bytesMax * limits.hardLimitFactor) {
       return new BrokerError('resource-exhausted', `the broker's memory for messages is full: ${bytes} bytes`)

@@ -20,6 +20,10 @@ export const defaultJournalSizes: JournalSizes = {
   checkpointBytes: 96 * 1024 * 1024,
 }
 
+/** With less than this free on the device nothing more is stored; it is looked at after every so much journal. */
+export const freeBytesMin = 512 * 1024 * 1024
+export const freeCheckBytes = 16 * 1024 * 1024
+export const freeCheckMs = 1_000
 /** Drained segments kept for reuse. */
 export const spareSegmentsMax = 8
 /** A checkpoint is made this long after a change. */

@@ -3,6 +3,7 @@ import type { BrokerError } from '../errors.ts'
 import type { ContentFormat } from '../message.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Compaction } from './compaction.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { RecordType } from './frame.ts'
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalFrame } from './journal-frame.ts'
@@ -37,6 +38,7 @@ export class JournalStore implements MessageStore {
   readonly #index: JournalIndex
   readonly #writer: JournalWriter
   readonly #checkpoints: Checkpoints
+  readonly #watch: DiskWatch
   #reader: JournalReader | undefined
   #compaction: Compaction | undefined
   #report: OpenReport
@@ -54,6 +56,7 @@ export class JournalStore implements MessageStore {
     this.#checkpoints = new Checkpoints(disk, clock, this.#index, this.#segments, sizes, () =>
       this.#compaction?.consider(),
     )
+    this.#watch = new DiskWatch(disk, clock)
     this.#reader = undefined
     this.#compaction = undefined
     this.#report = { frameCount: 0, wasClean: true, damages: [] }
@@ -62,6 +65,10 @@ export class JournalStore implements MessageStore {
 
   get report(): OpenReport {
     return this.#report
+  }
+
+  get refusal(): BrokerError | undefined {
+    return this.#watch.refusal
   }
 
   get failure(): BrokerError | undefined {
@@ -86,6 +93,7 @@ export class JournalStore implements MessageStore {
     }
     this.#report = { frameCount: replay.frameCount, wasClean, damages: replay.damages }
     await this.#beginEpoch(Math.max(checkpoint?.epoch ?? 0, replay.epoch) + 1, Math.max(replay.nextFrame, 1))
+    await this.#watch.look()
     return this.#index.records()
   }
 
@@ -115,6 +123,7 @@ export class JournalStore implements MessageStore {
   }
 
   async #close(): Promise<void> {
+    this.#watch.stop()
     await this.#compaction?.stop()
     await this.#writer.idle()
     if (this.#writer.failure === undefined && this.#reader !== undefined) await this.#checkpoints.close()
@@ -174,6 +183,8 @@ export class JournalStore implements MessageStore {
           change.type satisfies never
       }
     }
-    if (frame.place !== undefined && !frame.isEmpty) this.#checkpoints.advance(frame, this.#writer.epoch)
+    if (frame.place === undefined || frame.isEmpty) return
+    this.#checkpoints.advance(frame, this.#writer.epoch)
+    this.#watch.wrote(frame.bytes)
   }
 }

@@ -22,6 +22,7 @@ type Change = (owners: Map<OwnerId, Owner>) => void
  */
 export class MemoryStore implements MessageStore {
   readonly isPaging = false
+  readonly refusal = undefined
   readonly #owners: Map<OwnerId, Owner>
   #lastOwner: OwnerId
   #commitsUnderWay: number

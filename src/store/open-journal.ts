@@ -22,10 +22,16 @@ export interface JournalOptions {
  */
 export async function openJournal(options: JournalOptions): Promise<JournalStore> {
   const { folder, name, clock, waits } = options
-  const lock = await StoreLock.take(folder, name, waits)
-  if (!(lock instanceof StoreLock)) throw new BrokerError('store-locked', lockedSentence(folder, lock))
-  const disk = await FileDisk.open(join(folder, 'journal'), new WorkerLane(), () => lock.release())
-  return new JournalStore(disk, clock)
+  try {
+    const lock = await StoreLock.take(folder, name, waits)
+    if (!(lock instanceof StoreLock)) throw new BrokerError('store-locked', lockedSentence(folder, lock))
+    const disk = await FileDisk.open(join(folder, 'journal'), new WorkerLane(), () => lock.release())
+    return new JournalStore(disk, clock)
+  } catch (cause) {
+    if (cause instanceof BrokerError) throw cause
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new BrokerError('store-failed', `the data folder ${folder} cannot be used: ${reason}`, { cause })
+  }
 }
 
 function lockedSentence(folder: string, holder: Holder | undefined): string {

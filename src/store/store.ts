@@ -62,6 +62,8 @@ export type CommitDone = (error?: BrokerError) => void
 export interface MessageStore {
   /** True if messages need not stay in memory once they are committed, but can be read back. */
   readonly isPaging: boolean
+  /** Why nothing more is to be stored at present: the disk is nearly full. What is there can still be taken out. */
+  readonly refusal: BrokerError | undefined
   /** Reads what is there. `formats` finds the content format of a stored name. Appends are allowed afterwards. */
   open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]>
   /** A new, empty batch. */

@@ -50,6 +50,10 @@ export class HeldStore implements MessageStore {
     return this.inner.open(...given)
   }
 
+  get refusal(): BrokerError | undefined {
+    return this.inner.refusal
+  }
+
   batch(): WriteBatch {
     const made = watched(this.inner.batch())
     this.#batches.set(made.batch, made)

@@ -18,7 +18,7 @@ import type {
 import { accepted } from '../../src/session.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import { Turn } from '../../src/turn.ts'
-import { type MessageGiven, messageOf } from './messages.ts'
+import { type MessageGiven, messageOf, testFormats } from './messages.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 export interface TestBrokerOptions {
@@ -27,6 +27,7 @@ export interface TestBrokerOptions {
   readonly store?: BrokerOptions['store']
   readonly clock?: VirtualClock
   readonly access?: BrokerOptions['access']
+  readonly formats?: BrokerOptions['formats']
 }
 
 /** A broker on a virtual clock whose turns run only when the test says so. */
@@ -51,7 +52,7 @@ export class TestBroker {
       limits: { ...defaultLimits, ...options.limits },
       policies: options.policies ?? [],
       runId: 't',
-      formats: () => undefined,
+      formats: options.formats ?? (() => undefined),
       onFailure: (error) => this.failures.push(error),
     })
   }

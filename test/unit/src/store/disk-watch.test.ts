@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest'
+import { JournalStore } from '../../../../src/store/journal-store.ts'
+import { testFormats } from '../../../support/messages.ts'
+import { SimulatedDisk } from '../../../support/simulated-disk.ts'
+import { TestBroker } from '../../../support/test-broker.ts'
+import { VirtualClock } from '../../../support/virtual-clock.ts'
+
+class NarrowDisk extends SimulatedDisk {
+  free = 10 * 2 ** 30
+
+  override freeBytes(): Promise<number> {
+    return Promise.resolve(this.free)
+  }
+}
+
+test('durable messages are refused with a reason before the disk is full; taking out goes on, and room is noticed', async () => {
+  const disk = new NarrowDisk()
+  const clock = new VirtualClock()
+  const store = new JournalStore(disk, clock)
+  const test = await TestBroker.open({ store, clock, formats: testFormats })
+  const client = test.connect()
+  client.send('orders', 'kept', { durable: true })
+  await quiet(test)
+  disk.free = 100 * 2 ** 20
+  client.send('orders', 'x'.repeat(20 * 2 ** 20), { durable: true })
+  await quiet(test)
+  client.send('orders', 'refused', { durable: true })
+  client.send('orders', 'in memory')
+  expect(client.refusals).toMatchObject([{ send: 3, error: { code: 'resource-exhausted' } }])
+  expect(client.refusals[0]!.error.message).toContain('100 MiB are free')
+  const consumer = client.subscribe('orders')
+  await quiet(test)
+  consumer.settleAll()
+  await quiet(test)
+  expect(test.queue('orders').count).toBe(0)
+  disk.free = 10 * 2 ** 30
+  clock.advance(1_000)
+  await quiet(test)
+  client.send('orders', 'welcome again', { durable: true })
+  await quiet(test)
+  expect(client.refusals).toHaveLength(1)
+  await test.close()
+})
+
+/** Lets turns, commits and the disk come to rest. */
+async function quiet(test: TestBroker): Promise<void> {
+  for (let round = 0; round < 50; round += 1) {
+    await test.settle()
+    await new Promise(setImmediate)
+  }
+}
