@@ -1,12 +1,20 @@
 import type { Backlog, Surfaced } from './backlog.ts'
 import { QueuedDelivery } from './delivery.ts'
 import type { DeliveryList } from './delivery-list.ts'
+import { isExpired } from './expiry.ts'
 import type { Queue } from './queue.ts'
 import type { Feed } from './rotation.ts'
 import { Walker } from './walker.ts'
 
 /** Messages of the backlog read at a time. */
 const pageCount = 256
+
+/** Where a browser looks, and when. */
+interface View {
+  readonly lists: readonly (DeliveryList | undefined)[]
+  readonly backlog: Backlog
+  readonly now: number
+}
 
 /** A look through a queue that disturbs nothing: what was waiting when it began, highest priority first, then the end. */
 export class Browser {
@@ -37,23 +45,24 @@ export class Browser {
   }
 
   /** Shows what credit allows, looking at up to `budget` messages, and ends the subscription after the last one. */
-  serve(lists: readonly (DeliveryList | undefined)[], backlog: Backlog, budget: number): number {
+  serve(view: View, budget: number): number {
     const { subscription, selector } = this.feed
     let left = budget
     while (subscription.isReady && left > 0) {
-      const seen = this.#next(lists, backlog)
+      const seen = this.#next(view)
       if (seen === 'reading') return left
       if (seen === undefined) {
         subscription.end()
         return left
       }
       left -= 1
+      if (isExpired(seen, view.now)) continue
       if (selector === undefined || selector.matches(seen.message)) subscription.show(seen)
     }
     return left
   }
 
-  #next(lists: readonly (DeliveryList | undefined)[], backlog: Backlog): QueuedDelivery | undefined | 'reading' {
+  #next({ lists, backlog }: View): QueuedDelivery | undefined | 'reading' {
     for (let priority = lists.length - 1; priority >= 0; priority -= 1) {
       const waiting = this.#nextWaiting(priority, lists[priority])
       if (waiting !== undefined) return waiting

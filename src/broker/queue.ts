@@ -346,10 +346,7 @@ export class Queue implements Dispatchable {
   dispatch(budget: number): boolean {
     this.#ready.merge()
     let left = this.isPaused || this.isDeleted ? budget : this.#serve(budget)
-    for (const browser of this.#browsers.slice()) {
-      if (left <= 0) break
-      left = browser.serve(this.#ready.lists, this.#backlog, left)
-    }
+    if (this.#browsers.length > 0) left = this.#show(left)
     return left <= 0
   }
 
@@ -442,6 +439,16 @@ export class Queue implements Dispatchable {
       else if (left <= 0 || (this.#backlog.count > 0 && this.#surface(Number.POSITIVE_INFINITY))) return 0
       else this.#rotation.withdraw(feed)
       if (feed === this.#exclusive && found.delivery === undefined) return left
+    }
+    return left
+  }
+
+  #show(budget: number): number {
+    const view = { lists: this.#ready.lists, backlog: this.#backlog, now: this.#context.clock.now() }
+    let left = budget
+    for (const browser of this.#browsers.slice()) {
+      if (left <= 0) break
+      left = browser.serve(view, left)
     }
     return left
   }

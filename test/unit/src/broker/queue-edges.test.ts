@@ -414,6 +414,20 @@ describe('a browser', () => {
     expect(browser.texts).toEqual(['m0', 'm2'])
   })
 
+  test('shows nothing that has expired, though it has not been swept yet', async () => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    client.send('orders', 'a')
+    client.send('orders', 'first', { expiresAt: test.clock.now() + 1000 })
+    await test.settle()
+    test.clock.advance(1000)
+    client.send('orders', 'second', { expiresAt: test.clock.now() + 100 })
+    test.clock.advance(100)
+    const browser = client.subscribe('orders', { browse: true })
+    await test.settle()
+    expect([browser.texts, browser.isOver]).toEqual([['a'], true])
+  })
+
   test('goes on after a purge with what is left, which is nothing', async () => {
     const test = await TestBroker.open()
     const client = test.connect()
