@@ -1,16 +1,19 @@
 import type { Parameters } from 'fast-check'
 
-const environment: { readonly FUZZ_SEED?: string; readonly FUZZ_SECONDS?: string } = process.env
+const environment: { readonly FUZZ_SEED?: string; readonly FUZZ_PATH?: string; readonly FUZZ_SECONDS?: string } =
+  process.env
 
 /** Seconds that a long random test may take. */
 export const fuzzSeconds = Number(environment.FUZZ_SECONDS ?? 10)
 
 /**
- * Settings for `fc.assert`: the seed of FUZZ_SEED if there is one. A failure prints its seed, and FUZZ_SEED brings it back.
+ * Settings for `fc.assert`: the seed of FUZZ_SEED if there is one. A failure prints its seed and its path: FUZZ_SEED brings
+ * back the runs, FUZZ_PATH with it just the one that failed.
  */
 export function seeded<T>(given: Parameters<T> = {}): Parameters<T> {
-  const seed = environment.FUZZ_SEED
-  return seed === undefined ? given : { ...given, seed: Number(seed) }
+  const { FUZZ_SEED: seed, FUZZ_PATH: path } = environment
+  if (seed === undefined) return given
+  return { ...given, seed: Number(seed), ...(path === undefined ? {} : { path }) }
 }
 
 /** Numbers in [0, 1) from a seed: mulberry32. */
