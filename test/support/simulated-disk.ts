@@ -5,16 +5,22 @@ const sectorBytes = 512
 /** A source of numbers in [0, 1). */
 export type Random = () => number
 
-interface Write {
+export interface Write {
   readonly offset: number
   readonly bytes: Buffer
 }
 
 /** A file as the device has it, and what has been written since without a flush. */
-interface Content {
+export interface Content {
   flushed: Buffer
   written: Buffer
   unflushed: Write[]
+}
+
+/** The files by name, now and as a power loss may bring them back. */
+export interface Names {
+  readonly names: Map<string, Content>
+  readonly flushedNames: Map<string, Content>
 }
 
 class SimulatedFile implements DiskFile {
@@ -53,12 +59,12 @@ export class SimulatedDisk implements Disk {
   readonly #names: Map<string, Content>
   readonly #flushedNames: Map<string, Content>
 
-  constructor(names: Map<string, Content> = new Map()) {
+  constructor(names: Map<string, Content> = new Map(), flushedNames: ReadonlyMap<string, Content> = names) {
     this.crashAfter = Number.POSITIVE_INFINITY
     this.isCrashed = false
     this.#operations = 0
     this.#names = names
-    this.#flushedNames = new Map(names)
+    this.#flushedNames = new Map(flushedNames)
   }
 
   get operations(): number {
@@ -72,19 +78,43 @@ export class SimulatedDisk implements Disk {
     return bytes
   }
 
-  /** The disk after the power came back, or, with `kill`, as a process finds it that was killed: nothing is lost then. */
+  /**
+   * The disk after the power came back, or, with `kill`, as the next process finds it: nothing is lost then, but what was not
+   * flushed is still not, and may be lost with the power later.
+   */
   after(kind: 'power loss' | 'kill', random: Random): SimulatedDisk {
+    if (kind === 'kill') return this.successor(this.#copied())
     const names = new Map<string, Content>()
     const all = new Set([...this.#names.keys(), ...this.#flushedNames.keys()])
     for (const name of all) {
       const now = this.#names.get(name)
       const before = this.#flushedNames.get(name)
-      const content = kind === 'kill' || now === before ? now : random() < 0.5 ? now : before
+      const content = now === before || random() < 0.5 ? now : before
       if (content === undefined) continue
-      const bytes = kind === 'kill' ? content.written : tear(content, random)
+      const bytes = tear(content, random)
       names.set(name, { flushed: bytes, written: Buffer.from(bytes), unflushed: [] })
     }
-    return new SimulatedDisk(names)
+    return this.successor({ names, flushedNames: names })
+  }
+
+  /** The disk that takes this one's place after a crash; a disk with faults of its own hands them on. */
+  protected successor({ names, flushedNames }: Names): SimulatedDisk {
+    return new SimulatedDisk(names, flushedNames)
+  }
+
+  #copied(): Names {
+    const copies = new Map<Content, Content>()
+    const copyOf = (content: Content): Content => {
+      const found = copies.get(content)
+      if (found !== undefined) return found
+      const { flushed, written, unflushed } = content
+      const copy = { flushed: Buffer.from(flushed), written: Buffer.from(written), unflushed: [...unflushed] }
+      copies.set(content, copy)
+      return copy
+    }
+    const copied = (names: Map<string, Content>) =>
+      new Map([...names].map(([name, one]) => [name, copyOf(one)] as const))
+    return { names: copied(this.#names), flushedNames: copied(this.#flushedNames) }
   }
 
   /** Turns one bit over. */

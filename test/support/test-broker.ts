@@ -52,7 +52,7 @@ export class TestBroker {
       limits: { ...defaultLimits, ...options.limits },
       policies: options.policies ?? [],
       runId: 't',
-      formats: options.formats ?? (() => undefined),
+      formats: options.formats ?? testFormats,
       onFailure: (error) => this.failures.push(error),
     })
   }
