@@ -8,7 +8,7 @@ import {
   measureIdle,
 } from './measure.ts'
 import type { Load } from './plan.ts'
-import { PauseReader, Program, programFile, type Workplace } from './processes.ts'
+import { Generator, PauseReader, Program, programFile, type Workplace } from './processes.ts'
 import type { BacklogRow, FlowRow, IdleRow, Row, StartRow } from './rows.ts'
 
 export interface Settings {
@@ -97,7 +97,7 @@ export class Bench {
     const load = this.#loadOf(row)
     const warmUp: Load = { kind: 'timed', seconds: warmUpSeconds }
     const start = async (name: string, args: readonly string[]): Promise<Program> => {
-      const program = await Program.start(name, [...this.#profiling(row, name), ...args])
+      const program = await Program.start(this.#workplace, name, [...this.#profiling(row, name), ...args])
       await measureFlow(program, generators, generators.plan(program, row.shape, warmUp))
       return program
     }
@@ -130,7 +130,7 @@ export class Bench {
       const generators = new Generators(this.#workplace)
       const file = this.#workplace.file(`pause-${round}.json`)
       const args = [...this.#profiling(row, 'broker'), ...PauseReader.probe(file), ...this.#brokerArgs()]
-      const program = await Program.start('broker', args)
+      const program = await Program.start(this.#workplace, 'broker', args)
       const warmUp = generators.plan(program, row.shape, { kind: 'timed', seconds: warmUpSeconds })
       await measureFlow(program, generators, warmUp)
       const pauses = new PauseReader(program, file)
@@ -144,10 +144,11 @@ export class Bench {
 
   async #idle(row: IdleRow): Promise<Course> {
     const measure = async (name: string, args: readonly string[], round: number): Promise<IdleFigures> => {
-      const program = await Program.start(name, args)
-      const figures = await measureIdle(program, this.#settings.idleConnections, settleMs)
+      const program = await Program.start(this.#workplace, name, args)
+      const clients = new Generator(this.#workplace, 'idle clients')
+      const figures = await measureIdle(program, clients, this.#settings.idleConnections, settleMs)
       this.#note(row.name, name, round, figures)
-      await program.stop()
+      await Promise.all([clients.stop(), program.stop()])
       return figures
     }
     const bare: IdleFigures[] = []
@@ -161,7 +162,7 @@ export class Bench {
 
   async #start(row: StartRow): Promise<Course> {
     const measure = async (name: string, args: readonly string[], round: number): Promise<number> => {
-      const program = await Program.start(name, args)
+      const program = await Program.start(this.#workplace, name, args)
       this.#note(row.name, name, round, { startMs: program.startMs })
       await program.stop()
       return program.startMs

@@ -68,8 +68,8 @@ export class Generators {
   readonly #workplace: Workplace
 
   constructor(workplace: Workplace) {
-    this.producer = new Generator('producer')
-    this.consumer = new Generator('consumer')
+    this.producer = new Generator(workplace, 'producer')
+    this.consumer = new Generator(workplace, 'consumer')
     this.#workplace = workplace
   }
 
@@ -168,15 +168,18 @@ export async function measureBacklog(
 }
 
 /** Opens connections that do nothing, and waits until the server has settled. */
-export async function measureIdle(server: Program, connections: number, settleMs: number): Promise<IdleFigures> {
-  const clients = new Generator('idle clients')
+export async function measureIdle(
+  server: Program,
+  clients: Generator,
+  connections: number,
+  settleMs: number,
+): Promise<IdleFigures> {
   await delay(settleMs)
   const before = server.usage()
   await clients.ask({ kind: 'idle', port: server.port, connections }, 'ready')
   await delay(settleMs)
   const after = server.usage()
   await clients.ask({ kind: 'leave' }, 'ready')
-  await clients.stop()
   return {
     connections,
     rssBeforeMib: before.rssKib / 1024,

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,19 +18,31 @@ export function programFile(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url))
 }
 
-/** A folder for what processes of one run tell each other; removed at the end. */
+/** What the processes of one run share: a folder for what they tell each other, and an end. */
 export class Workplace {
   readonly folder: string
+  readonly #children: Set<ChildProcess>
 
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'manifoldmq-bench-'))
+    this.#children = new Set()
   }
 
   file(name: string): string {
     return join(this.folder, name)
   }
 
+  /** Runs `node` with these arguments and as many open files as it may have. */
+  node(args: readonly string[], stdio: StdioOptions): ChildProcess {
+    const child = spawn('sh', ['-c', openFiles, 'sh', process.execPath, ...args], { stdio })
+    this.#children.add(child)
+    child.once('exit', () => this.#children.delete(child))
+    return child
+  }
+
+  /** Removes the folder, and ends what should have ended. Synchronous, for the end of the process. */
   remove(): void {
+    for (const child of this.#children) child.kill('SIGKILL')
     rmSync(this.folder, { recursive: true, force: true })
   }
 }
@@ -53,11 +65,9 @@ export class Program {
   }
 
   /** Runs `node` with these arguments and waits until it says `ready stomp tcp://host:port`. */
-  static async start(name: string, args: readonly string[]): Promise<Program> {
+  static async start(workplace: Workplace, name: string, args: readonly string[]): Promise<Program> {
     const startedMs = monotonicMs()
-    const child = spawn('sh', ['-c', openFiles, 'sh', process.execPath, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
+    const child = workplace.node(args, ['ignore', 'pipe', 'inherit'])
     const port = await portOf(name, child)
     return new Program(name, child, port, monotonicMs() - startedMs)
   }
@@ -81,10 +91,9 @@ export class Generator {
   readonly #child: ChildProcess
   readonly #name: string
 
-  constructor(name: string) {
+  constructor(workplace: Workplace, name: string) {
     this.#name = name
-    const args = ['-c', openFiles, 'sh', process.execPath, programFile('generator.js')]
-    this.#child = spawn('sh', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child = workplace.node([programFile('generator.js')], ['ignore', 'inherit', 'inherit', 'ipc'])
   }
 
   usage(): Usage {

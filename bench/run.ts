@@ -43,6 +43,7 @@ if (values.profile !== undefined) mkdirSync(values.profile, { recursive: true })
 const lines: object[] = []
 const workplace = new Workplace()
 process.on('exit', () => workplace.remove())
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 const bench = new Bench(settings, workplace, (row, subject, round, figures) => {
   lines.push({ row, subject, round, ...figures })
   process.stderr.write(`${row} ${subject} ${round}: ${brief(figures)}\n`)

@@ -3,7 +3,6 @@
  * frame and then only counts bytes, since it knows how long each frame is; receipts are one fixed frame, messages a fixed one
  * with the sequence and the time put in; acknowledgements are dropped unread.
  */
-import { Buffer } from 'node:buffer'
 import type { Output } from '../src/transport/output.ts'
 import type { Wire } from '../src/transport/wire.ts'
 import { monotonicMs } from './monotonic.ts'
@@ -92,25 +91,39 @@ function read(bytes: Buffer): Source | undefined {
 
 /** So many more bytes of SEND frames. */
 function count(source: Source, bytes: number, output: Output): void {
+  const sentBefore = source.sent
   source.have += bytes
-  const now = monotonicMs()
   for (let size = nextBytes(source); source.have >= size; size = nextBytes(source)) {
     source.have -= size
-    source.message.writeDoubleLE(source.sent, source.bodyStart + 8)
-    source.message.writeDoubleLE(now, source.bodyStart + 16)
     source.sent += 1
     append(output, receipt)
-    deliver(source)
   }
+  if (source.sent > sentBefore) deliver(source, sentBefore)
 }
 
-function deliver(source: Source): void {
-  const isTopic = subscribers[0]?.isTopic ?? false
-  if (isTopic) for (const subscriber of subscribers) append(subscriber.output, source.message)
-  else {
+/** Sends the messages from `first` on: to one subscriber, or one block of them to all. */
+function deliver(source: Source, first: number): void {
+  const now = monotonicMs()
+  if (subscribers[0]?.isTopic !== true) {
     const subscriber = subscribers[source.producer % subscribers.length]
-    if (subscriber !== undefined) append(subscriber.output, source.message)
+    if (subscriber === undefined) return
+    for (let sequence = first; sequence < source.sent; sequence += 1) {
+      stamp(source, sequence, now)
+      append(subscriber.output, source.message)
+    }
+    return
   }
+  const block = Buffer.allocUnsafeSlow((source.sent - first) * source.message.length)
+  for (let sequence = first; sequence < source.sent; sequence += 1) {
+    stamp(source, sequence, now)
+    block.set(source.message, (sequence - first) * source.message.length)
+  }
+  for (const subscriber of subscribers) subscriber.output.write(block)
+}
+
+function stamp({ message, bodyStart }: Source, sequence: number, now: number): void {
+  message.writeDoubleLE(sequence, bodyStart + 8)
+  message.writeDoubleLE(now, bodyStart + 16)
 }
 
 function append(output: Output, bytes: Buffer): void {
