@@ -26,6 +26,10 @@ export class Checkpoints {
   #offset: number
   #frame: number
   #bytesSince: number
+  /** The last frame applied is not the end of its batch: what is there is no state to take down. */
+  #isMidBatch: boolean
+  /** It is time, but for the end of the batch. */
+  #isDue: boolean
   #underWay: Promise<void> | undefined
   #timer: Timer | undefined
   #timerAt: number
@@ -51,6 +55,8 @@ export class Checkpoints {
     this.#offset = 0
     this.#frame = 0
     this.#bytesSince = 0
+    this.#isMidBatch = false
+    this.#isDue = false
     this.#underWay = undefined
     this.#timer = undefined
     this.#timerAt = 0
@@ -67,6 +73,11 @@ export class Checkpoints {
     }
     if (newest === undefined) return undefined
     this.#number = newest.number
+    // A process that was killed may have left it in the operating system's memory, while what it needs no more goes for good.
+    const file = await this.#disk.open(names[newest.number % 2] as string)
+    await this.#disk.flush(file)
+    await file.close()
+    await this.#disk.flushFolder()
     const needed = new Set(newest.segments.map(({ id }) => id))
     for (const segment of [...this.#segments.all]) {
       if (segment.id < newest.segment && !needed.has(segment.id)) await this.#segments.recycle(segment)
@@ -79,7 +90,7 @@ export class Checkpoints {
   advance(frame: JournalFrame, epoch: number): void {
     if (frame.place === undefined) return
     this.#epoch = epoch
-    // In the middle of a batch there is no state to take down.
+    this.#isMidBatch = frame.continues
     if (!frame.continues) {
       this.#segment = frame.place.segment.id
       this.#offset = frame.place.offset + frame.bytes
@@ -87,7 +98,7 @@ export class Checkpoints {
     }
     this.#bytesSince += frame.bytes
     if (frame.continues || this.#isStopped) return
-    if (this.#bytesSince >= this.#checkpointBytes) this.#begin()
+    if (this.#isDue || this.#bytesSince >= this.#checkpointBytes) this.#begin()
     else this.#schedule(this.#segments.deadCount > deadSegmentsMax ? drainedMs : checkpointMs)
   }
 
@@ -119,6 +130,8 @@ export class Checkpoints {
     this.#timer?.cancel()
     this.#timer = undefined
     if (this.#underWay !== undefined || this.#isStopped) return
+    this.#isDue = this.#isMidBatch
+    if (this.#isDue) return
     this.#underWay = this.#make(false)
       .catch(() => this.stop())
       .finally(() => {

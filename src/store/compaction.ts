@@ -45,9 +45,12 @@ export class Compaction {
   /** Starts if it is needed; to be called after a checkpoint. */
   consider(): void {
     if (this.#underWay !== undefined || this.#isStopped || !this.#isNeeded()) return
-    this.#underWay = this.run().finally(() => {
-      this.#underWay = undefined
-    })
+    // What cannot be read stays where it is: its reader is told, and what else there is can be moved another time.
+    this.#underWay = this.run()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#underWay = undefined
+      })
   }
 
   async stop(): Promise<void> {

@@ -42,6 +42,7 @@ export class JournalStore implements MessageStore {
   #reader: JournalReader | undefined
   #compaction: Compaction | undefined
   #report: OpenReport
+  #isOpen: boolean
   #closing: Promise<void> | undefined
 
   constructor(disk: Disk, clock: Clock, sizes: JournalSizes = defaultJournalSizes) {
@@ -60,6 +61,7 @@ export class JournalStore implements MessageStore {
     this.#reader = undefined
     this.#compaction = undefined
     this.#report = { frameCount: 0, wasClean: true, damages: [] }
+    this.#isOpen = false
     this.#closing = undefined
   }
 
@@ -88,12 +90,14 @@ export class JournalStore implements MessageStore {
     )
     const wasClean = checkpoint?.isClean === true && replay.frameCount === 0
     for (const owner of this.#index.owners.values()) {
-      if (!wasClean) owner.seenUpTo = Math.max(owner.seenUpTo, owner.horizon)
+      // The horizon is ahead of what there is; what comes from now on nobody has seen.
+      if (!wasClean) owner.seenUpTo = Math.max(owner.seenUpTo, Math.min(owner.horizon, owner.lastSequence))
       owner.horizon = 0
     }
     this.#report = { frameCount: replay.frameCount, wasClean, damages: replay.damages }
     await this.#beginEpoch(Math.max(checkpoint?.epoch ?? 0, replay.epoch) + 1, Math.max(replay.nextFrame, 1))
     await this.#watch.look()
+    this.#isOpen = true
     return this.#index.records()
   }
 
@@ -126,7 +130,7 @@ export class JournalStore implements MessageStore {
     this.#watch.stop()
     await this.#compaction?.stop()
     await this.#writer.idle()
-    if (this.#writer.failure === undefined && this.#reader !== undefined) await this.#checkpoints.close()
+    if (this.#writer.failure === undefined && this.#isOpen) await this.#checkpoints.close()
     else this.#checkpoints.stop()
     await this.#segments.close()
     await this.#disk.close()

@@ -93,8 +93,9 @@ export class JournalWriter {
   /** Puts that wait unwritten while a consumer has accepted the message already are never written. */
   #cancelAccepted(batch: JournalBatch): void {
     if (batch.finals.length === 0) return
-    for (const { batch: other, written } of this.#pending) {
-      if (written > 0) continue
+    for (const { batch: other, written, parts } of this.#pending) {
+      // Of a batch that has been begun, the parts of one body would be taken for those of the next.
+      if (written > 0 || parts.length > 0) continue
       for (const { owner, sequence } of batch.finals) other.cancel(owner, sequence)
     }
   }

@@ -104,7 +104,8 @@ export class Segments implements SegmentUse {
   place(bytes: number): Place | undefined {
     const current = this.#current
     if (current !== undefined && current.usedBytes + bytes <= this.#segmentBytes) {
-      if (this.#next === undefined && current.usedBytes > this.#segmentBytes / 2) void this.roll()
+      // If it cannot be made, whoever waits for it is told.
+      if (this.#next === undefined && current.usedBytes > this.#segmentBytes / 2) this.roll().catch(() => undefined)
       return { segment: current, offset: current.usedBytes, room: this.#segmentBytes - current.usedBytes }
     }
     const next = this.#next
@@ -142,7 +143,7 @@ export class Segments implements SegmentUse {
   }
 
   async close(): Promise<void> {
-    const next = await this.#next
+    const next = await Promise.resolve(this.#next).catch(() => undefined)
     if (next !== undefined && !this.#all.has(next.id)) await next.file.close()
     for (const segment of this.#all.values()) await segment.file.close()
   }

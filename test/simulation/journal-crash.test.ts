@@ -1,10 +1,10 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
-import type { OwnerId, StoredEntry } from '../../src/store/store.ts'
+import type { CommitDone, OwnerId, StoredEntry, WriteBatch } from '../../src/store/store.ts'
 import { messageOf, testFormats } from '../support/messages.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
-import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
+import { type Names, type Random, SimulatedDisk } from '../support/simulated-disk.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
 const sizes: JournalSizes = {
@@ -174,3 +174,146 @@ test('a journal that loses power again and again keeps what it confirmed, and no
   const start = startSeed()
   for (let seed = start; seed < start + 20; seed += 1) await crashes(seed, 10)
 }, 120_000)
+
+function commit(store: JournalStore, batch: WriteBatch): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.commit(batch, (error) => (error === undefined ? resolve() : reject(error)))
+  })
+}
+
+async function opened(disk: SimulatedDisk, clock = new VirtualClock()): Promise<JournalStore> {
+  const store = new JournalStore(disk, clock, sizes)
+  await store.open(testFormats)
+  return store
+}
+
+async function ticks(count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 1) await Promise.resolve()
+}
+
+const ignored: CommitDone = () => undefined
+
+describe('a journal', () => {
+  test('takes no checkpoint in the middle of a batch', async () => {
+    for (let wait = 0; wait < 60; wait += 1) {
+      const disk = new SimulatedDisk()
+      const clock = new VirtualClock()
+      const store = await opened(disk, clock)
+      const [owner] = (await define(store)) as [OwnerId]
+      const batch = store.batch()
+      for (let sequence = 1; sequence <= 12; sequence += 1) {
+        batch.put(owner, sequence, messageOf({ body: 'x'.repeat(1_500), durable: true }), 0)
+      }
+      store.commit(batch, ignored)
+      await ticks(wait)
+      clock.advance(31_000)
+      await new Promise(setImmediate)
+      const after = await opened(disk.after('kill', Math.random))
+      const sequences = (await entriesOf(after, owner)).map(({ sequence }) => sequence)
+      expect(sequences, `after ${wait} ticks`).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+    }
+  })
+
+  test('relies on a checkpoint only once that is on disk, whoever has written it', async () => {
+    const flushed: string[] = []
+    class WatchedDisk extends SimulatedDisk {
+      override async flush(file: Parameters<SimulatedDisk['flush']>[0]): Promise<void> {
+        await super.flush(file)
+        flushed.push(file.name)
+      }
+      override async rename(from: string, to: string): Promise<void> {
+        await super.rename(from, to)
+        flushed.push(`${from} away`)
+      }
+      protected override successor({ names, flushedNames }: Names): SimulatedDisk {
+        return new WatchedDisk(names, flushedNames)
+      }
+    }
+    const disk = new WatchedDisk()
+    const store = await opened(disk)
+    const [owner] = (await define(store)) as [OwnerId]
+    for (let sequence = 1; sequence < 40; sequence += 1) {
+      const batch = store.batch()
+      batch.put(owner, sequence, messageOf({ body: 'x'.repeat(1_500), durable: true }), 0)
+      batch.ack(owner, 4, sequence - 1, false)
+      await commit(store, batch)
+    }
+    await store.close()
+    flushed.length = 0
+    await opened(disk.after('kill', Math.random))
+    const checkpoint = flushed.findIndex((name) => name.startsWith('ckpt-'))
+    expect(checkpoint).toBeGreaterThanOrEqual(0)
+    expect(flushed.findIndex((name) => name.endsWith('away')) + 1 || 1e9).toBeGreaterThan(checkpoint)
+  })
+
+  test('does not mix the parts of a long body that was accepted meanwhile with those of the next', async () => {
+    for (let wait = 0; wait < 40; wait += 1) {
+      const store = await opened(new SimulatedDisk())
+      const [owner] = (await define(store)) as [OwnerId]
+      const batch = store.batch()
+      batch.put(owner, 1, messageOf({ body: 'a'.repeat(15_000), durable: true }), 0)
+      batch.put(owner, 2, messageOf({ body: 'b'.repeat(15_000), durable: true }), 0)
+      store.commit(batch, ignored)
+      await ticks(wait)
+      const acks = store.batch()
+      acks.ack(owner, 4, 1, true)
+      await commit(store, acks)
+      const bodies = (await entriesOf(store, owner)).map(({ message }) => Buffer.from(message.content).toString())
+      expect(bodies, `after ${wait} ticks`).toEqual(['b'.repeat(15_000)])
+    }
+  })
+
+  test('that could not be opened says nothing of its state when it is closed', async () => {
+    const disk = new SimulatedDisk()
+    const store = await opened(disk)
+    const [owner] = (await define(store)) as [OwnerId]
+    const batch = store.batch()
+    batch.put(owner, 1, messageOf({ body: 'kept', durable: true }), 0)
+    await commit(store, batch)
+    await store.close()
+    const second = disk.after('kill', Math.random)
+    const open = second.open.bind(second)
+    second.open = async (name) => {
+      const file = await open(name)
+      file.size = () => Promise.reject(new Error('the device does not answer'))
+      return file
+    }
+    const failing = new JournalStore(second, new VirtualClock(), sizes)
+    await expect(failing.open(testFormats)).rejects.toThrow('does not answer')
+    await failing.close()
+    const third = await opened(second.after('kill', Math.random))
+    expect((await entriesOf(third, owner)).map(({ sequence }) => sequence)).toEqual([1])
+  })
+
+  test('flags after a crash what consumers may have seen, and not what came later', async () => {
+    const disk = new SimulatedDisk()
+    const store = await opened(disk)
+    const [owner] = (await define(store)) as [OwnerId]
+    const batch = store.batch()
+    batch.put(owner, 1, messageOf({ body: 'seen', durable: true }), 0)
+    batch.horizon(owner, 8_192)
+    await commit(store, batch)
+    const second = await opened(disk.after('kill', Math.random))
+    const more = second.batch()
+    more.put(owner, 2, messageOf({ body: 'new', durable: true }), 0)
+    await commit(second, more)
+    expect((await entriesOf(second, owner)).map(({ redelivered }) => redelivered)).toEqual([true, false])
+  })
+
+  test('fails in order when the next segment cannot be made', async () => {
+    const disk = new SimulatedDisk()
+    const store = await opened(disk)
+    const [owner] = (await define(store)) as [OwnerId]
+    disk.open = () => Promise.reject(new Error('too many open files'))
+    let failure: Error | undefined
+    for (let sequence = 1; failure === undefined && sequence < 100; sequence += 1) {
+      const batch = store.batch()
+      batch.put(owner, sequence, messageOf({ body: 'x'.repeat(1_500), durable: true }), 0)
+      await commit(store, batch).catch((error: Error) => {
+        failure = error
+      })
+    }
+    expect(failure?.message).toContain('too many open files')
+    await store.close()
+  })
+})
