@@ -436,7 +436,7 @@ export class Queue implements Dispatchable {
       const found = this.#find(feed, left, now)
       left = found.left
       if (found.delivery !== undefined) this.#hand(found.delivery, feed)
-      else if (left <= 0 || (this.#backlog.count > 0 && this.#surface(Number.POSITIVE_INFINITY))) return 0
+      else if (left <= 0) return 0
       else this.#rotation.withdraw(feed)
       if (feed === this.#exclusive && found.delivery === undefined) return left
     }
@@ -458,17 +458,21 @@ export class Queue implements Dispatchable {
     let left = budget
     if (walker === undefined) return { delivery: undefined, left }
     for (let priority = priorityMax; priority >= 0; priority -= 1) {
-      const list = this.#ready.lists[priority]
-      if (list === undefined) continue
-      for (let delivery = walker.step(priority, list); delivery !== undefined; delivery = walker.step(priority, list)) {
-        left -= 1
-        if (isExpired(delivery, now)) this.#expire(delivery)
-        else if (delivery.isStored && !this.#reaches(delivery.sequence)) {
-          walker.leaving(delivery)
-          return { delivery: undefined, left }
-        } else if (this.#isFor(delivery, feed)) return { delivery, left }
-        if (left <= 0) return { delivery: undefined, left: 0 }
-      }
+      do {
+        const list = this.#ready.lists[priority]
+        if (list === undefined) continue
+        for (let next = walker.step(priority, list); next !== undefined; next = walker.step(priority, list)) {
+          left -= 1
+          if (isExpired(next, now)) this.#expire(next)
+          else if (next.isStored && !this.#reaches(next.sequence)) {
+            walker.leaving(next)
+            return { delivery: undefined, left }
+          } else if (this.#isFor(next, feed)) return { delivery: next, left }
+          if (left <= 0) return { delivery: undefined, left: 0 }
+        }
+      } while (this.#surfaceMore(priority))
+      // What is still being read comes before lower priorities.
+      if (this.#backlog.has(priority)) return { delivery: undefined, left }
     }
     return { delivery: undefined, left }
   }
@@ -564,14 +568,8 @@ export class Queue implements Dispatchable {
   #surface(low: number): boolean {
     let hasCome = false
     for (let priority = priorityMax; priority >= 0; priority -= 1) {
-      if (!this.#backlog.has(priority)) continue
-      const wanted = Math.min(low - (this.#ready.lists[priority]?.count ?? 0), windowLow)
-      for (let count = 0; count < wanted; count += 1) {
-        const surfaced = this.#backlog.shift(priority)
-        if (surfaced === undefined) break
-        this.#restoreSurfaced(surfaced)
-        hasCome = true
-      }
+      const waiting = this.#ready.lists[priority]?.count ?? 0
+      if (this.#surfaceSome(priority, low - waiting)) hasCome = true
     }
     return hasCome
   }
@@ -588,6 +586,23 @@ export class Queue implements Dispatchable {
     delivery.isStored = surfaced.isStored
     delivery.deliveryCount = surfaced.deliveryCount
     delivery.redelivered = surfaced.redelivered
+  /** Brings more of one priority than waits already, for a consumer that has looked at all that waits. */
+  #surfaceMore(priority: number): boolean {
+    return this.#backlog.has(priority) && this.#surfaceSome(priority, windowLow)
+  }
+
+  #surfaceSome(priority: number, wanted: number): boolean {
+    if (!this.#backlog.has(priority)) return false
+    let count = 0
+    while (count < wanted) {
+      const surfaced = this.#backlog.shift(priority)
+      if (surfaced === undefined) break
+      this.#restoreSurfaced(surfaced)
+      count += 1
+    }
+    return count > 0
+  }
+
     return delivery
   }
 
@@ -622,7 +637,8 @@ export class Queue implements Dispatchable {
       this.#giveBack(delivery)
       return
     }
-    delivery.order = this.#nextSequence()
+    const { priority } = delivery.message
+    delivery.order = this.#backlog.has(priority) ? this.#ready.orderAtEnd(priority) : this.#nextSequence()
     delivery.state = 'ready'
     this.#append(delivery)
   }
@@ -679,7 +695,7 @@ export class Queue implements Dispatchable {
   #makeRoom(): void {
     const { messagesMax, bytesMax } = this.policy
     while (this.#limitedCount >= messagesMax || this.bytes >= bytesMax) {
-      const oldest = this.#ready.oldest()
+      const oldest = this.#oldest()
       const dropped = oldest ?? this.#delayed.pop()
       if (dropped === undefined) return
       if (oldest !== undefined) this.#ready.remove(oldest)
@@ -700,6 +716,18 @@ export class Queue implements Dispatchable {
   }
 
   #unaccount(delivery: QueuedDelivery): void {
+  /** The oldest of the lowest priority that waits; undefined if there is none, or it has to be read first. */
+  #oldest(): QueuedDelivery | undefined {
+    this.#ready.merge()
+    for (let priority = 0; priority <= priorityMax; priority += 1) {
+      const isBehind = this.#ready.lists[priority]?.head === undefined && this.#backlog.has(priority)
+      if (isBehind && !this.#surfaceSome(priority, 1)) return undefined
+      const head = this.#ready.lists[priority]?.head
+      if (head !== undefined) return head
+    }
+    return undefined
+  }
+
     this.#bytes -= delivery.message.size
     this.#context.memory.release(delivery.message)
   }

@@ -292,14 +292,14 @@ class World {
       const consumer = this.#consumer(given.consumer)
       const message = consumer?.model.unsettled[given.index % Math.max(1, consumer.model.unsettled.length)]
       if (consumer === undefined || message === undefined) return
-      const isDropping = this.#profileNameOf(message.queue.name) === 'dropping'
-      const outcome: Outcome = isDropping && given.outcome.kind === 'modified' ? { kind: 'modified' } : given.outcome
       const transaction = given.isTransacted ? consumer.client.transactions[0] : undefined
       const delivery = consumer.deliveries.get(message.text)
       if (delivery === undefined) throw new Error(`${message.text}: no delivery`)
       const { unsettled } = consumer.model
       const end = unsettled.indexOf(message)
       const messages = given.isThrough ? unsettled.slice(0, end + 1) : [message]
+      const isDropping = messages.some(({ queue }) => this.#profileNameOf(queue.name) === 'dropping')
+      const outcome: Outcome = isDropping && given.outcome.kind === 'modified' ? { kind: 'modified' } : given.outcome
       const free = messages.filter((each) => each.transaction === undefined)
       this.model.settle(messages, outcome, transaction?.model)
       if (given.isThrough) {

@@ -479,6 +479,48 @@ describe('many messages that come back at once', () => {
   })
 })
 
+describe('a queue that is longer than its window', () => {
+  test('drops its oldest wherever that is', async () => {
+    const test = await TestBroker.open({
+      policies: [policyRule('orders', { messagesMax: 17_000, overflow: 'drop-oldest' })],
+    })
+    const client = test.connect()
+    client.sendAll('orders', numbered(40_000))
+    expect(test.queue('orders').count).toBe(17_000)
+    const consumer = client.subscribe('orders', { credit: 1 })
+    await test.settle()
+    expect(consumer.texts).toEqual(['m23000'])
+  })
+
+  test('gives a selecting consumer all of a higher priority before any of a lower', async () => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    client.sendAll('orders', numbered(30_000), { properties: { color: 'blue' } })
+    client.send('orders', 'low', { priority: 0, properties: { color: 'red' } })
+    client.send('orders', 'high', { properties: { color: 'red' } })
+    const consumer = client.subscribe('orders', { selector: "color = 'red'" })
+    await test.settle()
+    expect(consumer.texts).toEqual(['high', 'low'])
+  })
+
+  test('gives a delayed message that comes in between back to the place where it was', async () => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    client.send('orders', 'delayed', { deliverAt: test.clock.now() + 1000 })
+    client.sendAll('orders', numbered(20_000))
+    await test.advance(1000)
+    const consumer = client.subscribe('orders', { credit: 20_001 })
+    await test.settle()
+    const texts = consumer.texts
+    expect(texts).toHaveLength(20_001)
+    expect(texts.filter((text) => text !== 'delayed')).toEqual(numbered(20_000))
+    consumer.subscription.close()
+    const next = client.subscribe('orders', { credit: 20_001 })
+    await test.settle()
+    expect(next.texts).toEqual(texts)
+  })
+})
+
 describe('a dead letter', () => {
   test('of a destination with the longest of names has a queue to go to, and can be sent back', async () => {
     const test = await TestBroker.open()
