@@ -22,19 +22,30 @@ export class JournalIndex {
   readonly owners: Map<OwnerId, OwnerIndex>
   /** Parts of long bodies, by the place of their put. */
   readonly parts: Map<Location, readonly Part[]>
+  /** Owners whose entries recovery has met, but not yet their definition. */
+  readonly rebuilt: Set<OwnerId>
   lastOwner: OwnerId
   readonly #segments: Segments
 
   constructor(segments: Segments) {
     this.owners = new Map()
     this.parts = new Map()
+    this.rebuilt = new Set()
     this.lastOwner = 0
     this.#segments = segments
   }
 
   define(id: OwnerId, spec: OwnerSpec): void {
     this.lastOwner = Math.max(this.lastOwner, id)
-    this.owners.set(id, new OwnerIndex(id, spec))
+    const rebuilt = this.rebuilt.delete(id) ? this.owners.get(id) : undefined
+    if (rebuilt === undefined) this.owners.set(id, new OwnerIndex(id, spec))
+    else rebuilt.spec = spec
+  }
+
+  /** An owner that the journal speaks of without having defined it, as far as can be read. */
+  rebuild(id: OwnerId): void {
+    this.define(id, { kind: 'queue', name: `owner-${id}`, settings: {} })
+    this.rebuilt.add(id)
   }
 
   remove(id: OwnerId): void {

@@ -13,8 +13,9 @@ import { JournalReader } from './journal-reader.ts'
 import { JournalWriter } from './journal-writer.ts'
 import type { Disk } from './log/disk.ts'
 import { MessageDecoder } from './message-codec.ts'
-import type { IndexEntry } from './pending-index.ts'
+import type { IndexEntry, OwnerIndex } from './pending-index.ts'
 import { type Damage, Recovery } from './recovery.ts'
+import { salvage } from './salvage.ts'
 import { Segments } from './segments.ts'
 import type { CommitDone, MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from './store.ts'
 
@@ -86,15 +87,17 @@ export class JournalStore implements MessageStore {
     await this.#segments.open()
     const checkpoint = await this.#checkpoints.restore()
     const replay = await new Recovery(this.#index, this.#segments, this.#sizes).run(
-      checkpoint ?? { segment: 0, offset: 0, frame: 0 },
+      checkpoint ?? { segment: 0, offset: 0, frame: 1 },
     )
+    const salvaged = replay.isWhole ? [] : await salvage(this.#index, this.#segments, reader)
     const wasClean = checkpoint?.isClean === true && replay.frameCount === 0
     for (const owner of this.#index.owners.values()) {
       // The horizon is ahead of what there is; what comes from now on nobody has seen.
-      if (!wasClean) owner.seenUpTo = Math.max(owner.seenUpTo, Math.min(owner.horizon, owner.lastSequence))
+      const seenUpTo = replay.isWhole ? Math.min(owner.horizon, owner.lastSequence) : owner.lastSequence
+      if (!wasClean) owner.seenUpTo = Math.max(owner.seenUpTo, seenUpTo)
       owner.horizon = 0
     }
-    this.#report = { frameCount: replay.frameCount, wasClean, damages: replay.damages }
+    this.#report = { frameCount: replay.frameCount, wasClean, damages: [...replay.damages, ...salvaged] }
     await this.#beginEpoch(Math.max(checkpoint?.epoch ?? 0, replay.epoch) + 1, Math.max(replay.nextFrame, 1))
     await this.#watch.look()
     this.#isOpen = true
@@ -144,8 +147,10 @@ export class JournalStore implements MessageStore {
     for (const segment of this.#segments.all) await this.#disk.flush(segment.file)
     this.#writer.epoch = epoch
     this.#writer.nextFrame = nextFrame
-    const batch = new JournalBatch(() => 0)
+    const rebuilt = [...this.#index.rebuilt]
+    const batch = new JournalBatch(() => rebuilt.shift() ?? 0)
     batch.epoch()
+    for (const id of [...rebuilt]) batch.define((this.#index.owners.get(id) as OwnerIndex).spec)
     await new Promise<void>((resolve, reject) => {
       this.#writer.commit(batch, (error) => (error === undefined ? resolve() : reject(error)))
     })

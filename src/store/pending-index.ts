@@ -330,7 +330,8 @@ export class Directory {
 /** One owner with its entries by priority. */
 export class OwnerIndex {
   readonly id: OwnerId
-  readonly spec: OwnerSpec
+  /** Found out later if its definition is lost. */
+  spec: OwnerSpec
   readonly directories: (Directory | undefined)[]
   lastSequence: number
   /** Entries up to this sequence may have been seen by consumers. */

@@ -12,7 +12,7 @@ import type { JournalIndex } from './journal-index.ts'
 import type { JournalSizes } from './journal-limits.ts'
 import { type Location, locationOf } from './pending-index.ts'
 import type { Segment, Segments } from './segments.ts'
-import type { OwnerSpec } from './store.ts'
+import type { OwnerId, OwnerSpec } from './store.ts'
 
 /** A stretch of the journal that is not what was written there. */
 export interface Damage {
@@ -35,6 +35,8 @@ export interface Replay {
   readonly epoch: number
   readonly frameCount: number
   readonly damages: readonly Damage[]
+  /** False if frames are missing or cannot be read, so that what they said is unknown. */
+  readonly isWhole: boolean
 }
 
 interface WaitingFrame {
@@ -55,6 +57,9 @@ export class Recovery {
   #nextFrame: number
   #epoch: number
   #frameCount: number
+  #isWhole: boolean
+  /** Owners that have been removed: what is said of them later has no meaning. */
+  readonly #removed: Set<OwnerId>
 
   constructor(index: JournalIndex, segments: Segments, sizes: JournalSizes) {
     this.#index = index
@@ -65,6 +70,8 @@ export class Recovery {
     this.#nextFrame = 0
     this.#epoch = 0
     this.#frameCount = 0
+    this.#isWhole = true
+    this.#removed = new Set()
   }
 
   async run(start: StartingPoint): Promise<Replay> {
@@ -80,13 +87,13 @@ export class Recovery {
         reason: 'the end of its batch was never written',
       })
     }
-    const { nextFrame, epoch, frameCount, damages } = {
+    return {
       nextFrame: this.#nextFrame,
       epoch: this.#epoch,
       frameCount: this.#frameCount,
       damages: this.#damages,
+      isWhole: this.#isWhole,
     }
-    return { nextFrame, epoch, frameCount, damages }
   }
 
   async #readSegment(segment: Segment, from: number): Promise<void> {
@@ -100,6 +107,7 @@ export class Recovery {
         const next = await this.#findFrame(segment, offset + 1, size)
         if (next < 0) break
         this.#damages.push({ segment: segment.id, offset, bytes: next - offset, reason: 'no frame can be read here' })
+        this.#isWhole = false
         offset = next
       }
     }
@@ -114,7 +122,7 @@ export class Recovery {
       header !== undefined;
       header = this.#frameAt(segment, bytes, at)
     ) {
-      if (header.number > this.#nextFrame && this.#nextFrame > 0) this.#noteGap(segment, offset + at, header)
+      if (header.number > this.#nextFrame) this.#noteGap(segment, offset + at, header)
       this.#nextFrame = header.number + 1
       this.#epoch = Math.max(this.#epoch, header.epoch)
       this.#frameCount += 1
@@ -134,6 +142,7 @@ export class Recovery {
   #noteGap(segment: Segment, offset: number, header: FrameHeader): void {
     const missing = header.number - this.#nextFrame
     this.#waiting = []
+    this.#isWhole = false
     this.#damages.push({
       segment: segment.id,
       offset,
@@ -167,7 +176,7 @@ export class Recovery {
     const frames = this.#waiting
     this.#waiting = []
     for (const { segment, offset, header, bytes } of frames) {
-      readRecords(bytes, 0, header, new Applier(this.#index, segment.id, offset))
+      readRecords(bytes, 0, header, new Applier(this.#index, this.#removed, segment.id, offset))
     }
   }
 }
@@ -175,11 +184,13 @@ export class Recovery {
 /** Applies the records of one frame to the index. */
 class Applier implements RecordHandler {
   readonly #index: JournalIndex
+  readonly #removed: Set<OwnerId>
   readonly #segment: number
   readonly #offset: number
 
-  constructor(index: JournalIndex, segment: number, offset: number) {
+  constructor(index: JournalIndex, removed: Set<OwnerId>, segment: number, offset: number) {
     this.#index = index
+    this.#removed = removed
     this.#segment = segment
     this.#offset = offset
   }
@@ -198,6 +209,7 @@ class Applier implements RecordHandler {
     switch (type) {
       case RecordType.put: {
         const parts = (flags & putHasParts) !== 0 ? readParts(bytes, end) : undefined
+        this.#know(owner)
         index.put(owner, priority, sequence, locationOf(this.#segment, this.#offset + at), end - at, parts)
         return
       }
@@ -207,6 +219,7 @@ class Applier implements RecordHandler {
         return
       }
       case RecordType.reference:
+        this.#know(owner)
         index.put(owner, priority, sequence, bytes.readDoubleLE(at), bytes.readUInt32LE(at + 8))
         return
       case RecordType.ack:
@@ -219,6 +232,7 @@ class Applier implements RecordHandler {
         index.define(owner, JSON.parse(bytes.toString('utf8', at, end)) as OwnerSpec)
         return
       case RecordType.remove:
+        this.#removed.add(owner)
         index.remove(owner)
         return
       case RecordType.horizon:
@@ -230,6 +244,11 @@ class Applier implements RecordHandler {
       default:
         throw new Error(`a record has the unknown type ${String(type satisfies never)}`)
     }
+  }
+
+  /** An entry is never dropped because the definition of its owner cannot be read. */
+  #know(owner: OwnerId): void {
+    if (!this.#index.owners.has(owner) && !this.#removed.has(owner)) this.#index.rebuild(owner)
   }
 }
 

@@ -1,0 +1,266 @@
+import { describe, expect, test } from 'vitest'
+import { decodeCheckpoint } from '../../src/store/checkpoint.ts'
+import { type FrameHeader, isFrameIntact, readFrameHeader } from '../../src/store/frame.ts'
+import type { JournalSizes } from '../../src/store/journal-limits.ts'
+import { JournalStore } from '../../src/store/journal-store.ts'
+import type { OwnerId, OwnerRecord, OwnerSpec, StoredEntry, WriteBatch } from '../../src/store/store.ts'
+import { messageOf, testFormats } from '../support/messages.ts'
+import { randomOf, startSeed } from '../support/seed.ts'
+import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+
+const sizes: JournalSizes = {
+  segmentBytes: 24 * 1024,
+  frameBytesMax: 6 * 1024,
+  partBytes: 2 * 1024,
+  eagerBytes: 1024,
+  checkpointBytes: 40 * 1024,
+}
+
+const environment: { readonly FLIPS?: string } = process.env
+const flips = Number(environment.FLIPS ?? 300)
+
+const owners: readonly { readonly spec: OwnerSpec; readonly address: string }[] = [
+  { spec: { kind: 'queue', name: 'a', settings: {} }, address: 'queue://a' },
+  { spec: { kind: 'queue', name: 'b', settings: {} }, address: 'queue://b' },
+  { spec: { kind: 'subscription', name: 's', settings: {} }, address: 'topic://prices' },
+]
+
+interface Live {
+  readonly owner: OwnerId
+  readonly sequence: number
+  readonly body: string
+  readonly priority: number
+}
+
+/** A store as a broker leaves it, and what is in it. */
+interface Filled {
+  readonly disk: SimulatedDisk
+  readonly live: readonly Live[]
+  /** Frames by file, with what they put. */
+  readonly frames: readonly Place[]
+}
+
+interface Place {
+  readonly name: string
+  readonly offset: number
+  readonly header: FrameHeader
+  readonly text: string
+}
+
+function commit(store: JournalStore, batch: WriteBatch): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.commit(batch, (error) => (error === undefined ? resolve() : reject(error)))
+  })
+}
+
+/** `batches` of puts and acknowledgements, so that the first segments are given up, and then a clean end or none. */
+async function fill(random: Random, batches: number, isClosed: boolean): Promise<Filled> {
+  const disk = new SimulatedDisk()
+  const store = new JournalStore(disk, new VirtualClock(), sizes)
+  await store.open(testFormats)
+  const first = store.batch()
+  const ids = owners.map(({ spec }) => first.define(spec))
+  await commit(store, first)
+  const live = new Map<string, Live>()
+  for (let step = 1; step <= batches; step += 1) {
+    const batch = store.batch()
+    for (const [at, owner] of ids.entries()) {
+      const body = `<${owner}/${step}>${'x'.repeat(random() < 0.02 ? 9_000 : Math.floor(random() * 300))}`
+      const priority = random() < 0.2 ? 7 : 4
+      batch.put(owner, step, messageOf({ body, priority, durable: true, address: owners[at]!.address }), 0)
+      live.set(`${owner}/${step}`, { owner, sequence: step, body, priority })
+    }
+    const old = [...live.values()].filter(({ sequence }) => sequence < step - 20)
+    for (const { owner, priority, sequence } of old) {
+      batch.ack(owner, priority, sequence, false)
+      live.delete(`${owner}/${sequence}`)
+    }
+    await commit(store, batch)
+  }
+  if (isClosed) await store.close()
+  else await new Promise(setImmediate)
+  return { disk, live: [...live.values()], frames: await framesOf(disk) }
+}
+
+async function framesOf(disk: SimulatedDisk): Promise<Place[]> {
+  const found: Place[] = []
+  for (const name of await disk.list()) {
+    if (!name.startsWith('seg-')) continue
+    const bytes = await disk.readFile(name)
+    for (let offset = 0; offset < bytes.length; ) {
+      const header = readFrameHeader(bytes, offset)
+      if (header === undefined || `seg-${header.segment}` !== name || !isFrameIntact(bytes, offset, header)) break
+      found.push({ name, offset, header, text: bytes.toString('latin1', offset, offset + header.bytes) })
+      offset += header.bytes
+    }
+  }
+  return found
+}
+
+/** The frames that count only together with this one. */
+function batchOf(frames: readonly Place[], { header }: Place): Place[] {
+  const ordered = [...frames].sort((left, right) => left.header.number - right.header.number)
+  const at = ordered.findIndex((other) => other.header.number === header.number)
+  let first = at
+  while (ordered[first - 1]?.header.continues === true) first -= 1
+  let last = at
+  while (ordered[last]?.header.continues === true) last += 1
+  return ordered.slice(first, last + 1)
+}
+
+async function newestCheckpoint(disk: SimulatedDisk) {
+  const names = (await disk.list()).filter((name) => name.startsWith('ckpt-'))
+  const all = await Promise.all(
+    names.map(async (name) => ({ name, checkpoint: decodeCheckpoint(await disk.readFile(name)) })),
+  )
+  return all.sort((left, right) => (right.checkpoint?.number ?? 0) - (left.checkpoint?.number ?? 0))
+}
+
+class Opened {
+  readonly store: JournalStore
+  readonly records: readonly OwnerRecord[]
+
+  private constructor(store: JournalStore, records: readonly OwnerRecord[]) {
+    this.store = store
+    this.records = records
+  }
+
+  static async open(disk: SimulatedDisk): Promise<Opened> {
+    const store = new JournalStore(disk, new VirtualClock(), sizes)
+    return new Opened(store, await store.open(testFormats))
+  }
+
+  /** One entry, or nothing if it is not there or cannot be read. */
+  async read({ owner, priority, sequence }: Live): Promise<StoredEntry | undefined> {
+    const [entry] = await this.store.read(owner, priority, sequence - 1, 1).catch(() => [])
+    return entry?.sequence === sequence ? entry : undefined
+  }
+
+  async all(): Promise<(StoredEntry & { readonly owner: OwnerId })[]> {
+    const all: (StoredEntry & { readonly owner: OwnerId })[] = []
+    for (const { id, counts } of this.records) {
+      for (const [priority, count] of counts.entries()) {
+        const entries = count === 0 ? [] : await this.store.read(id, priority, 0, count)
+        expect(entries.length).toBe(count)
+        all.push(...entries.map((entry) => ({ ...entry, owner: id })))
+      }
+    }
+    return all
+  }
+}
+
+function bodyOf(entry: StoredEntry | undefined): string | undefined {
+  return entry === undefined ? undefined : Buffer.from(entry.message.content).toString()
+}
+
+function copyOf(disk: SimulatedDisk): SimulatedDisk {
+  return disk.after('kill', Math.random)
+}
+
+describe.each([
+  ['closed', true],
+  ['killed', false],
+] as const)('one bit turned over in the journal of a broker that was %s', (_, isClosed) => {
+  test('costs at most the batch it is in, and is reported', async () => {
+    const start = startSeed()
+    const random = randomOf(start)
+    const { disk, live, frames } = await fill(random, 150, isClosed)
+    const [newest] = await newestCheckpoint(disk)
+    const from = newest?.checkpoint?.frame ?? 0
+    const lastNumber = Math.max(...frames.map(({ header }) => header.number))
+    let reported = 0
+    for (let flip = 0; flip < flips; flip += 1) {
+      const place = frames[Math.floor(random() * frames.length)] as Place
+      const at = Math.floor(random() * (random() < 0.3 ? 40 : place.header.bytes))
+      const bit = Math.floor(random() * 8)
+      const name = `seed ${start}, ${place.name} frame ${place.header.number} byte ${at} bit ${bit}`
+      const flipped = copyOf(disk)
+      flipped.flip(place.name, place.offset + at, bit)
+      const opened = await Opened.open(flipped)
+      const spoilt = batchOf(frames, place)
+      const isAfter = place.header.number >= from
+      if (isAfter && place.header.number < lastNumber) {
+        expect(opened.store.report.damages, name).not.toEqual([])
+        reported += 1
+      }
+      for (const one of live) {
+        const mark = `<${one.owner}/${one.sequence}>`
+        // A long body has its parts in several frames; which of them was hit is not looked at.
+        if (one.body.length > 2_000 || spoilt.some(({ text }) => text.includes(mark))) continue
+        expect(bodyOf(await opened.read(one)), `${mark}, ${name}`).toBe(one.body)
+      }
+    }
+    if (!isClosed) expect(reported).toBeGreaterThan(0)
+  }, 60_000)
+
+  test('leaves everything there if it is in a checkpoint, or in both', async () => {
+    const start = startSeed()
+    const random = randomOf(start)
+    const { disk, live } = await fill(random, 150, isClosed)
+    const names = (await newestCheckpoint(disk)).map(({ name }) => name)
+    for (let flip = 0; flip < 40; flip += 1) {
+      const flipped = copyOf(disk)
+      for (const name of flip % 4 === 3 ? names : [names[flip % 2] as string]) {
+        const { length } = await flipped.readFile(name)
+        flipped.flip(name, Math.floor(random() * length), Math.floor(random() * 8))
+      }
+      const opened = await Opened.open(flipped)
+      const all = await opened.all()
+      const found = new Map(all.map((entry) => [`${entry.owner}/${entry.sequence}`, entry]))
+      for (const one of live) {
+        const entry = found.get(`${one.owner}/${one.sequence}`)
+        expect(bodyOf(entry), `seed ${start}, ${flip}, ${one.owner}/${one.sequence}`).toBe(one.body)
+      }
+      expect(new Set(all.map(({ owner, sequence }) => `${owner}/${sequence}`)).size).toBe(all.length)
+      const known = new Set(live.map(({ owner, sequence }) => `${owner}/${sequence}`))
+      const back = all.filter(({ owner, sequence }) => !known.has(`${owner}/${sequence}`))
+      // What had been acknowledged may come back then, but marked, and not in silence.
+      expect(back.every(({ redelivered }) => redelivered)).toBe(true)
+      if (back.length > 0) expect(opened.store.report.damages).not.toEqual([])
+      await opened.store.close()
+    }
+  }, 60_000)
+})
+
+describe('without any checkpoint', () => {
+  async function openedWithout(
+    flipsOf: (disk: SimulatedDisk) => Promise<void>,
+  ): Promise<[Filled, Opened, SimulatedDisk]> {
+    const filled = await fill(randomOf(7), 150, true)
+    const disk = copyOf(filled.disk)
+    expect(filled.frames[0]?.header.number, 'the first segments must have been given up').toBeGreaterThan(2)
+    await flipsOf(disk)
+    return [filled, await Opened.open(disk), disk]
+  }
+
+  test('owners whose definition is gone have their messages in queues named after their addresses', async () => {
+    const [{ live }, opened] = await openedWithout(async (disk) => {
+      for (const { name } of await newestCheckpoint(disk)) disk.flip(name, 100, 3)
+    })
+    const names = opened.records.map(({ spec }) => `${spec.kind} ${spec.name}`)
+    expect(names.sort()).toEqual(['queue RECOVERED.prices', 'queue a', 'queue b'])
+    for (const one of live) expect(bodyOf(await opened.read(one))).toBe(one.body)
+    const reasons = opened.store.report.damages.map(({ reason }) => reason)
+    expect(reasons.filter((reason) => reason.includes('the definition of owner'))).toHaveLength(3)
+    expect(reasons.join()).toContain('are in the queue RECOVERED.prices')
+  })
+
+  test('and keep them when the broker goes on, and is opened again', async () => {
+    const [{ live }, opened, disk] = await openedWithout(async (given) => {
+      for (const { name } of await newestCheckpoint(given)) given.flip(name, 100, 3)
+    })
+    const batch = opened.store.batch()
+    const owner = batch.define({ kind: 'queue', name: 'later', settings: {} })
+    expect(opened.records.map(({ id }) => id)).not.toContain(owner)
+    batch.put(owner, 1, messageOf({ body: 'later', durable: true, address: 'queue://later' }), 0)
+    await commit(opened.store, batch)
+    for (const how of ['killed', 'closed']) {
+      if (how === 'closed') await opened.store.close()
+      const again = await Opened.open(copyOf(disk))
+      expect(again.records.map(({ spec }) => spec.name).sort(), how).toEqual(['RECOVERED.prices', 'a', 'b', 'later'])
+      for (const one of live) expect(bodyOf(await again.read(one)), how).toBe(one.body)
+      if (how === 'closed') expect(again.store.report).toEqual({ frameCount: 0, wasClean: true, damages: [] })
+    }
+  })
+})
