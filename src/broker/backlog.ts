@@ -154,26 +154,17 @@ export class Backlog {
     return from
   }
 
-  /** Up to `count` messages of a priority after a sequence, in order, which stay where they are. */
+  /** Up to `count` messages of a priority after a sequence, in order, which stay where they are; fewer only at the end. */
   async peek(priority: number, after: number, count: number): Promise<readonly Surfaced[]> {
     const level = this.#levels[priority]
     const found: Surfaced[] = []
-    let last = after
-    for (const run of [...(level?.runs ?? [])]) {
-      if (found.length >= count) break
-      const some =
-        run.kind === 'memory'
-          ? run.pages.peek(last, count - found.length).map(surfacedOf)
-          : (
-              await this.#context.read(
-                this.#ownerId(),
-                priority,
-                Math.max(last, level?.after ?? 0),
-                count - found.length,
-              )
-            ).map(surfacedEntry)
-      found.push(...some)
-      last = found.at(-1)?.sequence ?? last
+    const runs = [...(level?.runs ?? [])]
+    for (const [at, run] of runs.entries()) {
+      const last = found.at(-1)?.sequence ?? after
+      const wanted = count - found.length
+      if (level === undefined || wanted <= 0) break
+      if (run.kind === 'memory') found.push(...run.pages.peek(last, wanted).map(surfacedOf))
+      else found.push(...(await this.#peekStored(level, { priority, last, before: startOf(runs, at + 1), wanted })))
     }
     return found
   }
@@ -184,15 +175,25 @@ export class Backlog {
     for (const [priority, level] of this.#levels.entries()) {
       if (level === undefined || level.count === 0) continue
       for (const run of level.runs) if (run.kind === 'memory') this.#clearPages(run.pages)
-      const first = level.loaded[0]?.sequence ?? level.after + 1
-      if (level.runs.some((run) => run.kind === 'stored')) {
-        this.#context.batch().clear(this.#ownerId(), priority, first, lastSequence)
-      }
+      if (level.runs.some((run) => run.kind === 'stored')) this.#clearStored(level, priority, lastSequence)
       this.#levels[priority] = undefined
     }
     this.#count = 0
     this.#bytes = 0
     return count
+  }
+
+  /** In the store too: but for the delayed ones among them, of which a consumer may have some by now. */
+  #clearStored(level: Level, priority: number, lastSequence: number): void {
+    const batch = this.#context.batch()
+    const owner = this.#ownerId()
+    for (const { sequence } of level.loaded) batch.ack(owner, priority, sequence, false)
+    let first = level.after + 1
+    for (const sequence of [...(level.ahead ?? [])].sort((left, right) => left - right)) {
+      if (sequence > first) batch.clear(owner, priority, first, sequence - 1)
+      first = Math.max(first, sequence + 1)
+    }
+    if (first <= lastSequence) batch.clear(owner, priority, first, lastSequence)
   }
 
   #clearPages(pages: MemoryPages): void {
@@ -237,6 +238,28 @@ export class Backlog {
     }, this.#context.readFailed)
   }
 
+  /** Entries of one run: those that have been read for the queue, then what the store has; what is not on disk yet is waited for. */
+  async #peekStored(level: Level, { priority, last, before, wanted }: Peek): Promise<Surfaced[]> {
+    const isOfRun = ({ sequence }: StoredEntry) => sequence > last && sequence < before
+    const found = level.loaded.filter(isOfRun).slice(0, wanted).map(surfacedEntry)
+    let from = Math.max(last, level.after)
+    let hasWaited = false
+    while (found.length < wanted) {
+      const entries = await this.#context.read(this.#ownerId(), priority, from, wanted - found.length)
+      if (entries.length === 0) {
+        if (hasWaited) break
+        hasWaited = true
+        await new Promise<void>((resolve) => this.#context.afterCommit(resolve))
+      }
+      for (const entry of entries) {
+        if (entry.sequence >= before) return found
+        from = entry.sequence
+        if (level.ahead?.has(entry.sequence) !== true) found.push(surfacedEntry(entry))
+      }
+    }
+    return found
+  }
+
   #level(priority: number, after: number): Level {
     const found = this.#levels[priority]
     if (found !== undefined && found.count > 0) return found
@@ -244,6 +267,23 @@ export class Backlog {
     this.#levels[priority] = level
     return level
   }
+}
+
+/** What a browser asks for: messages after `last` and before `before`. */
+interface Peek {
+  readonly priority: number
+  readonly last: number
+  readonly before: number
+  readonly wanted: number
+}
+
+/** The first sequence in memory at this run or after it. */
+function startOf(runs: readonly Run[], from: number): number {
+  for (const run of runs.slice(from)) {
+    const [first] = run.kind === 'memory' ? run.pages.peek(0, 1) : []
+    if (first !== undefined) return first.sequence
+  }
+  return Number.POSITIVE_INFINITY
 }
 
 function isEmpty(run: Run | undefined): boolean {

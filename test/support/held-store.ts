@@ -26,12 +26,13 @@ export class HeldStore implements MessageStore {
   readonly #batches: Map<WriteBatch, WatchedBatch>
   readonly #held: HeldCommit[]
 
-  constructor(inner: MessageStore = new MemoryStore()) {
+  /** `isPaging`: has the broker believe that it need not keep in memory what is committed. */
+  constructor(inner: MessageStore = new MemoryStore(), isPaging = inner.isPaging) {
     this.inner = inner
     this.isHeld = false
     this.failure = undefined
     this.safe = new Set()
-    this.isPaging = inner.isPaging
+    this.isPaging = isPaging
     this.#batches = new Map()
     this.#held = []
   }
