@@ -65,7 +65,7 @@ export class Bench {
     try {
       await this.#driver.reset()
     } finally {
-      for (const end of this.#opened.splice(0)) await end()
+      for (const end of this.#opened.splice(0).reverse()) await end()
     }
   }
 }

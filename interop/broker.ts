@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -14,21 +14,26 @@ export class StandaloneBroker {
   readonly port: number
   readonly #child: ChildProcess
   readonly #root: string
+  readonly #folder: string
 
-  private constructor(child: ChildProcess, port: number, root: string) {
+  private constructor(child: ChildProcess, port: number, root: string, folder: string) {
     this.port = port
     this.#child = child
     this.#root = root
+    this.#folder = folder
   }
 
-  /** Starts a broker and waits until it is ready. `root` is the folder of the repository; port 0: any free one. */
-  static async start(root: string, port = 0): Promise<StandaloneBroker> {
+  /** Starts a broker on any free port, with a data folder of its own. `root` is the folder of the repository. */
+  static async start(root: string): Promise<StandaloneBroker> {
+    return StandaloneBroker.#start(root, 0, await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')))
+  }
+
+  static async #start(root: string, port: number, folder: string): Promise<StandaloneBroker> {
     const main = join(root, 'dist', 'src', 'main.js')
     const settings = [`listeners.stomp.port=${port}`, `listeners.stomp.heartBeatMs=${beatMs}ms`, 'log.level=error']
     const args = [main, 'start', ...settings.flatMap((setting) => ['--set', setting])]
-    const cwd = await mkdtemp(join(tmpdir(), 'manifoldmq-interop-'))
-    const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
-    return new StandaloneBroker(child, await readyPort(child), root)
+    const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+    return new StandaloneBroker(child, await readyPort(child), root, folder)
   }
 
   /** Stops it as a service manager would, with SIGTERM, and waits for its end. */
@@ -51,9 +56,15 @@ export class StandaloneBroker {
     return StandaloneBroker.start(this.#root)
   }
 
-  /** Another broker on the same port, once this one has ended. */
+  /** Another broker on the same port and with the same data, once this one has ended. */
   successor(): Promise<StandaloneBroker> {
-    return StandaloneBroker.start(this.#root, this.port)
+    return StandaloneBroker.#start(this.#root, this.port, this.#folder)
+  }
+
+  /** Stops it and removes its data. */
+  async remove(): Promise<void> {
+    await this.stop()
+    await rm(this.#folder, { recursive: true, force: true })
   }
 }
 

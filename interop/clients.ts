@@ -92,14 +92,14 @@ async function installPython(root: string): Promise<string> {
 
 async function installStompjs(root: string): Promise<string> {
   const folder = join(root, 'interop/node')
-  const wanted = (JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Package).dependencies[
-    '@stomp/stompjs'
-  ]
-  const installed = join(folder, 'node_modules/@stomp/stompjs')
-  if ((await versionOf(installed).catch(() => '')) !== wanted) {
+  const { dependencies } = await packageOf(folder)
+  for (const [name, wanted] of Object.entries(dependencies)) {
+    const found = await versionOf(join(folder, 'node_modules', name)).catch(() => 'none')
+    if (found === wanted) continue
     await run('npm', ['ci', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund'])
+    break
   }
-  return versionOf(installed)
+  return versionOf(join(folder, 'node_modules/@stomp/stompjs'))
 }
 
 async function installGo(root: string): Promise<string> {
@@ -121,7 +121,11 @@ interface Package {
 }
 
 async function versionOf(folder: string): Promise<string> {
-  return (JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Package).version
+  return (await packageOf(folder)).version
+}
+
+async function packageOf(folder: string): Promise<Package> {
+  return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Package
 }
 
 /** Runs a program to its end and resolves to what it printed; rejects, with its complaints, if it fails or is not there. */

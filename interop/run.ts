@@ -58,7 +58,7 @@ async function main(): Promise<void> {
       await attempt(row, to, async () => exchange(partyOf(from), partyOf(to), broker.port))
     }
   }
-  await broker.stop()
+  await broker.remove()
   for (const { driver } of columns) if (!(driver instanceof Error)) driver.stop()
   report(columns, results)
 }

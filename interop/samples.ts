@@ -35,7 +35,7 @@ export async function runSample(sample: Sample, root: string): Promise<void> {
     assert.ok((await raw.next('MESSAGE')).lines.includes('browser:end'), 'the sample left its message unacknowledged')
     raw.close()
   } finally {
-    await broker.stop()
+    await broker.remove()
   }
 }
 

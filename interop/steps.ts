@@ -404,12 +404,13 @@ async function delayed(bench: Bench): Promise<void> {
 
 async function reconnect(bench: Bench, how: 'stop' | 'kill'): Promise<void> {
   const broker = await bench.broker.another()
-  bench.later(() => broker.stop())
+  bench.later(() => broker.remove())
   const queue = bench.queue(`reconnect-${how}`)
   const connection = await bench.open({ port: broker.port, reconnects: true })
   await connection.subscribe('s', queue)
   await connection.send(queue, { text: 'before' })
   assert.deepEqual(await bodies(connection, 's', 1), ['before'])
+  await connection.send(bench.queue('kept'), { text: 'confirmed', headers: { persistent: 'true' } })
   await broker[how]()
   await sleep(300)
   const successor = await broker.successor()
@@ -417,4 +418,6 @@ async function reconnect(bench: Bench, how: 'stop' | 'kill'): Promise<void> {
   assert.ok(await connection.reconnected(10_000), 'the client has not connected again')
   await connection.send(queue, { text: 'after' })
   assert.deepEqual(await bodies(connection, 's', 1), ['after'])
+  await connection.subscribe('kept', bench.queue('kept'))
+  assert.deepEqual(await bodies(connection, 'kept', 1), ['confirmed'])
 }

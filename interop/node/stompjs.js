@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Client, Versions } from '@stomp/stompjs'
+import { TCPWrapper } from '@stomp/tcp-wrapper'
 import { Line, serve } from './serve.js'
-import { TcpSocket } from './tcp-socket.js'
 
 class Connection {
   line = new Line()
@@ -11,7 +11,7 @@ class Connection {
   constructor({ port, version, clientId, beats = [0, 0], reconnects = false }) {
     const { line } = this
     this.#client = new Client({
-      webSocketFactory: () => new TcpSocket('127.0.0.1', port),
+      webSocketFactory: () => new TCPWrapper('127.0.0.1', port),
       stompVersions: new Versions([version]),
       connectHeaders: { host: 'localhost', ...(clientId === undefined ? {} : { 'client-id': clientId }) },
       heartbeatOutgoing: beats[0],
