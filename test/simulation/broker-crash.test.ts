@@ -6,7 +6,7 @@ import { accepted, failed, released } from '../../src/session.ts'
 import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { DiskFile } from '../../src/store/log/disk.ts'
-import type { Segment, Segments } from '../../src/store/segments.ts'
+import type { Segments } from '../../src/store/segments.ts'
 import type { OwnerRecord } from '../../src/store/store.ts'
 import { testFormats } from '../support/messages.ts'
 import { policyRule } from '../support/policy-rule.ts'
@@ -33,30 +33,25 @@ const sabotage = vi.hoisted(() => ({ freesByCurrentLiveness: false }))
 vi.mock('../../src/store/checkpoints.ts', async (importOriginal) => {
   const { Checkpoints } = await importOriginal<typeof import('../../src/store/checkpoints.ts')>()
   class EagerCheckpoints extends Checkpoints {
+    readonly #segments: Segments
+
     constructor(...given: ConstructorParameters<typeof Checkpoints>) {
-      const [disk, clock, index, segments, bytes, onMade] = given
-      super(disk, clock, index, sabotage.freesByCurrentLiveness ? eager(segments) : segments, bytes, onMade)
+      super(...given)
+      this.#segments = given[3]
+    }
+
+    override advance(...given: Parameters<InstanceType<typeof Checkpoints>['advance']>): void {
+      super.advance(...given)
+      if (!sabotage.freesByCurrentLiveness) return
+      const current = given[0].place?.segment.id ?? 0
+      for (const segment of [...this.#segments.all]) {
+        if (segment.liveEntries === 0 && segment.id < current)
+          void this.#segments.recycle(segment).catch(() => undefined)
+      }
     }
   }
   return { Checkpoints: EagerCheckpoints }
 })
-
-/** Segments that take what is dead now for what was dead in the checkpoint. */
-function eager(segments: Segments): Segments {
-  const recycle = async (segment: Segment): Promise<void> => {
-    await segments.recycle(segment)
-    for (const other of [...segments.all]) {
-      if (other.liveEntries === 0 && other.id < (segments.current?.id ?? 0)) await segments.recycle(other)
-    }
-  }
-  return new Proxy(segments, {
-    get: (target, name) => {
-      if (name === 'recycle') return recycle
-      const value: unknown = Reflect.get(target, name, target)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
-}
 
 /** The broken variant of storage.md 6.3 in which recovery does not flush the tail that it has found. */
 class TailLosingDisk extends SimulatedDisk {
@@ -535,7 +530,8 @@ class Simulation {
       this.#subscribe(client, `queue://${place.slice('queue/'.length)}`, place, { credit: 100_000 })
     }
     for (const one of this.#clients) for (const { consumer } of one.consumers) consumer.subscription.addCredit(100_000)
-    for (let idle = 0; idle < 6; ) {
+    for (let idle = 0, turns = 0; idle < 6; turns += 1) {
+      if (turns > 20_000) throw new Violation('there is no end to what is delivered')
       await this.#turn()
       await new Promise(setImmediate)
       idle = this.#held.length === 0 ? idle + 1 : 0
@@ -548,7 +544,16 @@ class Simulation {
     for (const { home, number, accepted: state } of this.#items.values()) {
       if (state !== 'yes') throw new Violation(`${home} ${number} was never drained`)
     }
-    await this.#opened.close()
+    let isClosed = false
+    void this.#opened.broker.close().then(() => {
+      isClosed = true
+    })
+    for (let turns = 0; !isClosed; turns += 1) {
+      if (turns > 2_000) throw new Violation('it does not close')
+      this.#opened.turn()
+      this.#clock.advance(100)
+      await new Promise(setImmediate)
+    }
   }
 }
 
@@ -583,12 +588,13 @@ async function simulate(
   }
 }
 
-/** How many of the seeds lead to a violation. */
+/** The first violation that a seed leads to; with CRASHES all of them. */
 async function violations(seeds: number, diskOf: () => SimulatedDisk): Promise<string[]> {
   const found: string[] = []
-  for (let seed = 1; seed <= seeds; seed += 1) {
+  for (let seed = 1; seed <= seeds && (found.length === 0 || environment.CRASHES !== undefined); seed += 1) {
     await simulate(seed, diskOf(), noStatistics()).catch((error: unknown) => found.push(String(error)))
   }
+  if (environment.CRASHES !== undefined) console.log(`${found.length} of ${seeds}`, found.slice(0, 3))
   return found
 }
 
@@ -604,14 +610,16 @@ test(`a broker that crashes ${crashesWanted} times loses nothing it confirmed, a
 }, 600_000)
 
 describe('the same simulation finds the fault', () => {
+  const wrong = /is lost|is back|cannot be opened|should not be there/
+
   test('of a recovery that does not flush the tail it has found', async () => {
-    expect((await violations(10, () => new TailLosingDisk())).length).toBeGreaterThan(0)
+    expect((await violations(40, () => new TailLosingDisk())).join()).toMatch(wrong)
   }, 60_000)
 
   test('of segments given up for what is alive now instead of at the last durable checkpoint', async () => {
     sabotage.freesByCurrentLiveness = true
     try {
-      expect((await violations(30, () => new SimulatedDisk())).length).toBeGreaterThan(0)
+      expect((await violations(10, () => new SimulatedDisk())).join()).toMatch(wrong)
     } finally {
       sabotage.freesByCurrentLiveness = false
     }
