@@ -186,6 +186,8 @@ export class Broker implements SessionHost {
     await this.commits.idle()
     for (const session of [...this.#sessions])
       session.end(new BrokerError('shutting-down', 'the broker is shutting down'))
+    for (const queue of this.router.queues) queue.rememberSeen()
+    for (const queue of this.subscriptions.queues) queue.rememberSeen()
     await this.commits.idle()
     this.deadlines.close()
     await this.#options.store.close()

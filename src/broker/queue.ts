@@ -331,6 +331,18 @@ export class Queue implements Dispatchable {
     if (this.#ownerId !== undefined) this.#context.batch().remove(this.#ownerId)
   }
 
+  /**
+   * Before an orderly stop: has the store mark what consumers have seen and given back, so that after the next start exactly
+   * that is marked as redelivered.
+   */
+  rememberSeen(): void {
+    for (const delivery of this.#ready.all()) {
+      if (!delivery.isStored || !delivery.redelivered) continue
+      const { deliveryCount, sequence, message } = delivery
+      this.#context.batch().redeliver(this.ownerId(), message.priority, sequence, deliveryCount, 0)
+    }
+  }
+
   /** The deliveries waiting now, in order of dispatch, for administration. */
   waiting(): Iterable<QueuedDelivery> {
     return this.#ready.all()
@@ -574,18 +586,6 @@ export class Queue implements Dispatchable {
     return hasCome
   }
 
-  #restoreSurfaced(surfaced: Surfaced): void {
-    const delivery = this.#deliveryOf(surfaced)
-    this.#account(delivery)
-    if (surfaced.notBefore > this.#context.clock.now()) this.#delay(delivery, surfaced.notBefore)
-    else this.#append(delivery)
-  }
-
-  #deliveryOf(surfaced: Surfaced): QueuedDelivery {
-    const delivery = new QueuedDelivery(this, surfaced.message, surfaced.sequence)
-    delivery.isStored = surfaced.isStored
-    delivery.deliveryCount = surfaced.deliveryCount
-    delivery.redelivered = surfaced.redelivered
   /** Brings more of one priority than waits already, for a consumer that has looked at all that waits. */
   #surfaceMore(priority: number): boolean {
     return this.#backlog.has(priority) && this.#surfaceSome(priority, windowLow)
@@ -603,6 +603,18 @@ export class Queue implements Dispatchable {
     return count > 0
   }
 
+  #restoreSurfaced(surfaced: Surfaced): void {
+    const delivery = this.#deliveryOf(surfaced)
+    this.#account(delivery)
+    if (surfaced.notBefore > this.#context.clock.now()) this.#delay(delivery, surfaced.notBefore)
+    else this.#append(delivery)
+  }
+
+  #deliveryOf(surfaced: Surfaced): QueuedDelivery {
+    const delivery = new QueuedDelivery(this, surfaced.message, surfaced.sequence)
+    delivery.isStored = surfaced.isStored
+    delivery.deliveryCount = surfaced.deliveryCount
+    delivery.redelivered = surfaced.redelivered
     return delivery
   }
 
@@ -704,18 +716,6 @@ export class Queue implements Dispatchable {
     }
   }
 
-  /** What `messagesMax` limits: all that it holds; of an unnamed topic subscriber, what has not been handed over. */
-  get #limitedCount(): number {
-    const isSubscriber = this.subscription === undefined && this.address.kind === 'topic'
-    return isSubscriber ? this.count - this.#unsettledCount : this.count
-  }
-
-  #account(delivery: QueuedDelivery): void {
-    this.#bytes += delivery.message.size
-    this.#context.memory.hold(delivery.message)
-  }
-
-  #unaccount(delivery: QueuedDelivery): void {
   /** The oldest of the lowest priority that waits; undefined if there is none, or it has to be read first. */
   #oldest(): QueuedDelivery | undefined {
     this.#ready.merge()
@@ -728,6 +728,18 @@ export class Queue implements Dispatchable {
     return undefined
   }
 
+  /** What `messagesMax` limits: all that it holds; of an unnamed topic subscriber, what has not been handed over. */
+  get #limitedCount(): number {
+    const isSubscriber = this.subscription === undefined && this.address.kind === 'topic'
+    return isSubscriber ? this.count - this.#unsettledCount : this.count
+  }
+
+  #account(delivery: QueuedDelivery): void {
+    this.#bytes += delivery.message.size
+    this.#context.memory.hold(delivery.message)
+  }
+
+  #unaccount(delivery: QueuedDelivery): void {
     this.#bytes -= delivery.message.size
     this.#context.memory.release(delivery.message)
   }

@@ -51,6 +51,11 @@ export class Subscriptions {
     return this.#listen(session, request, selector)
   }
 
+  /** The queues of the durable and shared subscriptions. */
+  get queues(): Iterable<Queue> {
+    return [...this.#named.values()].map(({ binding }) => binding.queue)
+  }
+
   /** The queue of a durable or shared subscription, by the name that dead letters carry. */
   queueOf(key: string): Queue | undefined {
     return this.#named.get(key)?.binding.queue
