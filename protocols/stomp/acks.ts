@@ -24,42 +24,45 @@ export function acksOf(version: Version): Acks {
   return version === '1.2' ? new NumberedAcks() : new NamedAcks(version)
 }
 
-const slotBits = 26
-const slotCount = 2 ** slotBits
+const slotsMin = 64
 
 /**
- * STOMP 1.2 "ACK": the id is the MESSAGE's ack header. The number says in which slot the delivery is and how often the slot has
- * been used, so that an id is found without a search and is never mistaken for a later one.
+ * STOMP 1.2 "ACK": the id is the MESSAGE's ack header. Ids count up; the last bits of one say in which slot its delivery is, so that
+ * it is found without a search. An id whose slot is taken is left out.
  */
 class NumberedAcks implements Acks {
-  readonly #slots: (Awaited | undefined)[]
-  readonly #uses: number[]
-  readonly #free: number[]
+  #slots: (Awaited | undefined)[]
+  #count: number
+  #last: number
 
   constructor() {
-    this.#slots = []
-    this.#uses = []
-    this.#free = []
+    this.#slots = new Array<Awaited | undefined>(slotsMin).fill(undefined)
+    this.#count = 0
+    this.#last = 0
   }
 
   add(delivery: Delivery, subscription: StompSubscription): number {
-    const slot = this.#free.pop() ?? this.#slots.length
-    const use = this.#uses[slot] ?? 0
-    this.#uses[slot] = use + 1
-    this.#slots[slot] = { delivery, subscription }
-    delivery.tag = use * slotCount + slot + 1
-    return delivery.tag
+    if (this.#count * 2 >= this.#slots.length) this.#grow()
+    const slots = this.#slots
+    const mask = slots.length - 1
+    let id = this.#last + 1
+    while (slots[id & mask] !== undefined) id += 1
+    this.#last = id
+    this.#count += 1
+    slots[id & mask] = { delivery, subscription }
+    delivery.tag = id
+    return id
   }
 
   find(frame: Frame): Awaited | undefined {
     const id = frame.number(Header.id)
     if (!(id > 0)) return undefined
-    const awaited = this.#slots[(id - 1) % slotCount]
+    const awaited = this.#slots[id & (this.#slots.length - 1)]
     return awaited !== undefined && awaited.delivery.tag === id ? awaited : undefined
   }
 
   remove(awaited: Awaited): void {
-    this.#clear((awaited.delivery.tag - 1) % slotCount)
+    this.#clear(awaited.delivery.tag & (this.#slots.length - 1))
   }
 
   removeAll(subscription: StompSubscription): void {
@@ -69,7 +72,16 @@ class NumberedAcks implements Acks {
   #clear(slot: number): void {
     if (this.#slots[slot] === undefined) return
     this.#slots[slot] = undefined
-    this.#free.push(slot)
+    this.#count -= 1
+  }
+
+  /** Ids that differ in their last bits still do with one bit more. */
+  #grow(): void {
+    const slots = new Array<Awaited | undefined>(this.#slots.length * 2).fill(undefined)
+    for (const awaited of this.#slots) {
+      if (awaited !== undefined) slots[awaited.delivery.tag & (slots.length - 1)] = awaited
+    }
+    this.#slots = slots
   }
 }
 

@@ -51,7 +51,8 @@ class Page {
   expiryFrom: number
 
   constructor(bytes: number) {
-    this.buffer = Buffer.allocUnsafeSlow(bytes)
+    // Shared memory, although nobody shares it: V8 starts a full collection for every 64 MiB of the other kind.
+    this.buffer = Buffer.from(new SharedArrayBuffer(bytes))
     this.envelopes = []
     this.extras = undefined
     this.start = 0
