@@ -53,6 +53,7 @@ type connection struct {
 	socket        net.Conn
 	stomp         *stomp.Conn
 	subscriptions map[string]*stomp.Subscription
+	ended         map[string]chan struct{}
 	asked         map[string]request
 	messages      map[string]chan *stomp.Message
 	transactions  map[string]*stomp.Transaction
@@ -76,6 +77,7 @@ func open(opened request) (*connection, error) {
 	c := &connection{
 		opened:        opened,
 		subscriptions: map[string]*stomp.Subscription{},
+		ended:         map[string]chan struct{}{},
 		asked:         map[string]request{},
 		messages:      map[string]chan *stomp.Message{},
 		transactions:  map[string]*stomp.Transaction{},
@@ -160,7 +162,10 @@ func (c *connection) start(asked request) error {
 	}
 	c.subscriptions[asked.Subscription] = subscription
 	messages := c.messages[asked.Subscription]
+	ended := make(chan struct{})
+	c.ended[asked.Subscription] = ended
 	go func() {
+		defer close(ended)
 		for message := range subscription.C {
 			if message.Err == nil {
 				messages <- message
@@ -228,13 +233,22 @@ func (c *connection) settle(r request) error {
 	return c.barrier()
 }
 
+// unsubscribe returns when go-stomp does, or when its channel is closed, which it is by the RECEIPT: v3.1.5 changes the state of
+// a subscription and wakes the waiting Unsubscribe without holding the lock, so that it sometimes sleeps on for 30 s.
 func (c *connection) unsubscribe(r request) error {
 	var options []func(*frame.Frame) error
 	for name, value := range r.Headers {
 		options = append(options, stomp.SubscribeOpt.Header(name, value))
 	}
 	delete(c.asked, r.Subscription)
-	return c.subscriptions[r.Subscription].Unsubscribe(options...)
+	returned := make(chan error, 1)
+	go func() { returned <- c.subscriptions[r.Subscription].Unsubscribe(options...) }()
+	select {
+	case err := <-returned:
+		return err
+	case <-c.ended[r.Subscription]:
+		return nil
+	}
 }
 
 func (c *connection) receive(r request) interface{} {
