@@ -24,8 +24,11 @@ export async function readEnvironment(environment: Environment, layers: Layers):
     const words = name.slice(environmentPrefix.length).split('__')
     const resolved = resolve(words)
     const place = { text: name, order: environmentOrder + index }
-    if (typeof resolved === 'string') problems.push({ place: name, path: '', reason: resolved })
-    else if (!layers.set(resolved, await readText(value), place, value)) problems.push(notInside(name, resolved))
+    if (typeof resolved === 'string') {
+      // A single word that is like none of ours is another program's.
+      const isMeant = words.length > 1 || suggestion(words[0] ?? '', namesAt([]) ?? []) !== ''
+      if (isMeant) problems.push({ place: name, path: '', reason: resolved })
+    } else if (!layers.set(resolved, await readText(value), place, value)) problems.push(notInside(name, resolved))
   }
   return problems
 }

@@ -97,6 +97,8 @@ describe('sources', () => {
   test('ignores the variables that Kubernetes sets for a service of this name', async () => {
     const environment = {
       MANIFOLDMQ_SERVICE_HOST: '10.0.0.1',
+      MANIFOLDMQ_DIR: '/opt/manifoldmq',
+      MANIFOLDMQ_PROTOCOLS: 'stomp',
       MANIFOLDMQ_SERVICE_PORT_STOMP: '61613',
       MANIFOLDMQ_PORT: 'tcp://10.0.0.1:61613',
       MANIFOLDMQ_PORT_61613_TCP_ADDR: '10.0.0.1',
