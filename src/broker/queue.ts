@@ -475,8 +475,11 @@ export class Queue implements Dispatchable {
         if (list === undefined) continue
         for (let next = walker.step(priority, list); next !== undefined; next = walker.step(priority, list)) {
           left -= 1
-          if (isExpired(next, now)) this.#expire(next)
-          else if (next.isStored && !this.#reaches(next.sequence)) {
+          if (isExpired(next, now)) {
+            this.#expire(next)
+            // That may have freed a sender, and that have ended the consumer.
+            if (!feed.subscription.isReady) return { delivery: undefined, left }
+          } else if (next.isStored && !this.#reaches(next.sequence)) {
             walker.leaving(next)
             return { delivery: undefined, left }
           } else if (this.#isFor(next, feed)) return { delivery: next, left }
@@ -504,15 +507,16 @@ export class Queue implements Dispatchable {
   #hand(delivery: QueuedDelivery, feed: Feed): void {
     this.#ready.remove(delivery)
     this.counters.delivered += 1
-    if (feed.subscription.presettled) {
-      this.counters.acknowledged += 1
-      this.#forget(delivery, true)
-      this.#settled()
-    } else {
+    if (!feed.subscription.presettled) {
       delivery.state = 'unsettled'
       this.#unsettledCount += 1
+      feed.subscription.take(delivery)
+      return
     }
+    this.counters.acknowledged += 1
     feed.subscription.take(delivery)
+    this.#forget(delivery, true)
+    this.#settled()
   }
 
   #retry(delivery: QueuedDelivery, delayMs: number | undefined): void {

@@ -102,7 +102,8 @@ export class BrokerSubscription implements Subscription {
     let next = this.#unsettled.head
     while (next !== undefined) {
       const after: QueuedDelivery | undefined = next === delivery ? undefined : next.next
-      if (next.transaction === undefined) {
+      // Settling one may free a sender, and that end the subscription.
+      if (next.transaction === undefined && next.subscription === this) {
         this.settle(next, outcome, transaction)
         settled.push(next)
       }

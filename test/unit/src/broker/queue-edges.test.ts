@@ -647,3 +647,50 @@ describe('a consumer that from inside a delivery', () => {
     expect([consumer.texts, consumer.subscription.credit]).toEqual([numbered(5), 1])
   })
 })
+
+describe('a sender that from inside the call that frees it', () => {
+  const policies = [policyRule('orders', { messagesMax: 10 })]
+
+  test('ends a consumer that is settling leaves it what was settled by then', async () => {
+    const test = await TestBroker.open({ policies })
+    const [sender, reader] = [test.connect(), test.connect()]
+    const consumer = reader.subscribe('orders')
+    sender.sendAll('orders', numbered(11))
+    await test.settle()
+    sender.unblocked = () => consumer.subscription.close()
+    const settled = consumer.subscription.settleThrough(consumer.deliveries[10]!, { kind: 'accepted' })
+    expect(settled.map(textOf)).toEqual(['m0', 'm1'])
+    expect([test.queue('orders').readyCount, test.queue('orders').unsettledCount]).toEqual([9, 0])
+  })
+
+  test('ends a selecting consumer, when expired messages make room before it, leaves the rest to others', async () => {
+    const test = await TestBroker.open({ policies })
+    const [sender, reader] = [test.connect(), test.connect()]
+    sender.send('orders', 'swept', { expiresAt: test.clock.now() + 10 })
+    test.clock.advance(10)
+    sender.sendAll('orders', ['a', 'b'], { expiresAt: test.clock.now() + 10 })
+    sender.sendAll('orders', numbered(9), { groupId: 'g' })
+    test.clock.advance(10)
+    const consumer = reader.subscribe('orders', { selector: 'TRUE' })
+    sender.unblocked = () => reader.session.close()
+    await test.settle()
+    expect([consumer.texts, test.queue('orders').readyCount, test.queue('orders').unsettledCount]).toEqual([[], 9, 0])
+    const next = test.connect().subscribe('orders')
+    await test.settle()
+    expect(next.texts).toEqual(numbered(9))
+  })
+
+  test('ends a consumer that is being given a message has it given nothing after', async () => {
+    const test = await TestBroker.open({ policies })
+    const [sender, reader] = [test.connect(), test.connect()]
+    sender.sendAll('orders', numbered(11))
+    const consumer = reader.subscribe('orders', { presettled: true })
+    const late: string[] = []
+    sender.unblocked = () => {
+      reader.session.close()
+      consumer.deliver = (delivery) => late.push(textOf(delivery))
+    }
+    await test.settle()
+    expect([late, consumer.texts.length + test.queue('orders').count]).toEqual([[], 11])
+  })
+})
