@@ -17,7 +17,15 @@ import {
   type Value,
 } from '../../src/core.ts'
 import { readDestination, writeDestination } from './destinations.ts'
-import { findInvalidUtf8, Header, type HeaderSet, headerSet, readHeaders, type Version, writeHeaders } from './headers.ts'
+import {
+  findInvalidUtf8,
+  Header,
+  type HeaderSet,
+  headerSet,
+  readHeaders,
+  type Version,
+  writeHeaders,
+} from './headers.ts'
 
 /** Headers that are the server's or the frame's own: what a sender writes there goes no further. */
 export const serverHeaders: HeaderSet = headerSet(
@@ -87,7 +95,8 @@ export class StompFormat implements ContentFormat {
  */
 function bodyOf(bytes: Uint8Array, contentType: string | undefined, messageType: string | undefined): Body {
   if (bytes.length === 0) return { kind: 'empty' }
-  const isText = messageType === 'text' || (messageType !== 'bytes' && contentType !== undefined && isTextType(contentType))
+  const isText =
+    messageType === 'text' || (messageType !== 'bytes' && contentType !== undefined && isTextType(contentType))
   const isBytes = messageType === 'bytes' || (!isText && contentType?.startsWith('application/octet-stream'))
   if (isBytes || findInvalidUtf8(bytes, 0, bytes.length) >= 0) return { kind: 'bytes', bytes }
   return { kind: 'text', text: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString() }

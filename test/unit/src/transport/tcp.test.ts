@@ -131,8 +131,8 @@ describe('a port that cannot be had', () => {
     expect((await refusal({ host: '203.0.113.7' })).message).toContain('--set listeners.stomp.host=')
   })
 
-  test.skipIf(process.getuid?.() === 0)('because it is reserved names the setting and the flag', async () => {
-    const error = await refusal({ port: 1 })
+  test('because it is reserved names the setting and the flag', async () => {
+    const error = await asNobody(() => refusal({ port: 1 }))
     expect(error.code).toBe('not-authorised')
     expect(error.message).toContain('--set listeners.stomp.port=')
   })
@@ -284,4 +284,15 @@ describe('closing', () => {
 /** Bytes the operating system has not yet taken from the write under way. */
 function queued(wire: Wire): number {
   return (wire.stream as unknown as { _handle: { writeQueueSize: number } })._handle.writeQueueSize
+}
+
+/** Runs without the rights of root, if the tests have them: root may listen on any port. */
+async function asNobody<T>(run: () => Promise<T>): Promise<T> {
+  const isRoot = process.geteuid?.() === 0
+  if (isRoot) process.seteuid?.(65_534)
+  try {
+    return await run()
+  } finally {
+    if (isRoot) process.seteuid?.(0)
+  }
 }
