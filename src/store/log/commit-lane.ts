@@ -23,18 +23,25 @@ export class WorkerLane implements CommitLane {
   readonly #worker: Worker
   #allocated: number
   #isClosed: boolean
+  /** Whom the commit under way is to tell, and why the thread can commit no more. */
+  #flushed: Flushed | undefined
+  #death: Error | undefined
 
   constructor() {
     this.#memory = new SharedArrayBuffer(frameAreaBytes)
     this.#words = new Int32Array(new SharedArrayBuffer(wordCount * 4))
     this.#allocated = 0
     this.#isClosed = false
+    this.#flushed = undefined
+    this.#death = undefined
     this.#worker = new Worker(
       new URL(`./commit-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
       {
         workerData: { words: this.#words.buffer, memory: this.#memory },
       },
     )
+    this.#worker.on('error', (error) => this.#die(error))
+    this.#worker.on('exit', () => this.#die(new Error('the thread of the journal has ended')))
     this.#worker.unref()
   }
 
@@ -46,6 +53,12 @@ export class WorkerLane implements CommitLane {
   }
 
   commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+    const death = this.#death
+    if (death !== undefined) {
+      queueMicrotask(() => flushed(death))
+      return
+    }
+    this.#flushed = flushed
     const words = this.#words
     words[Word.fd] = fd
     words[Word.memoryStart] = memory.byteOffset
@@ -56,7 +69,7 @@ export class WorkerLane implements CommitLane {
     Atomics.notify(words, Word.state)
     // Waiting on shared memory alone would not keep the process from ending.
     this.#worker.ref()
-    this.#await(flushed)
+    this.#await()
   }
 
   async close(): Promise<void> {
@@ -67,21 +80,33 @@ export class WorkerLane implements CommitLane {
     await this.#worker.terminate()
   }
 
-  #await(flushed: Flushed): void {
+  #await(): void {
     const wait = Atomics.waitAsync(this.#words, Word.state, Turn.work)
-    if (wait.async) void wait.value.then(() => this.#finish(flushed))
-    else queueMicrotask(() => this.#finish(flushed))
+    if (wait.async) void wait.value.then(() => this.#finish())
+    else queueMicrotask(() => this.#finish())
   }
 
-  #finish(flushed: Flushed): void {
+  #finish(): void {
+    const flushed = this.#flushed
+    if (flushed === undefined) return
     if (Atomics.load(this.#words, Word.state) === Turn.work) {
-      this.#await(flushed)
+      this.#await()
       return
     }
+    this.#flushed = undefined
     this.#worker.unref()
     const fault = this.#words[Word.fault] ?? 0
     if (fault === 0) flushed()
     else flushed(Object.assign(new Error(`the journal cannot be written (errno ${fault})`), { errno: -fault }))
+  }
+
+  /** Without its thread the lane commits nothing any more, and says so. */
+  #die(error: Error): void {
+    if (this.#isClosed) return
+    this.#death ??= error
+    const flushed = this.#flushed
+    this.#flushed = undefined
+    flushed?.(this.#death)
   }
 }
 
