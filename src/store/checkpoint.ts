@@ -26,8 +26,8 @@ const magic = 0x4b43_4d4d
 const version = 1
 const headBytes = 16
 
-/** Where the next frame was going to be, and everything before it. */
-export interface Checkpoint {
+/** Where the next frame was going to be, and how the store stood. */
+export interface CheckpointHead {
   readonly number: number
   readonly epoch: number
   readonly segment: number
@@ -35,6 +35,10 @@ export interface Checkpoint {
   readonly frame: number
   /** True if nothing happened after it: the broker was closed, and flags are exact. */
   readonly isClean: boolean
+}
+
+/** Everything before that place. */
+export interface Checkpoint extends CheckpointHead {
   readonly lastOwner: number
   readonly owners: readonly OwnerState[]
   readonly parts: readonly (readonly [Location, readonly Part[]])[]
@@ -60,15 +64,6 @@ interface PageState {
   readonly columns: PageColumns
   readonly dead: Uint8Array | undefined
   readonly history: readonly (readonly [number, EntryHistory])[]
-}
-
-export interface CheckpointHead {
-  readonly number: number
-  readonly epoch: number
-  readonly segment: number
-  readonly offset: number
-  readonly frame: number
-  readonly isClean: boolean
 }
 
 /** Takes everything down as bytes. */

@@ -70,14 +70,6 @@ export class Segments implements SegmentUse {
     return this.#all.values()
   }
 
-  get count(): number {
-    return this.#all.size
-  }
-
-  get spareCount(): number {
-    return this.#spares.length
-  }
-
   get current(): Segment | undefined {
     return this.#current
   }
