@@ -42,6 +42,7 @@ export interface Checkpoint extends CheckpointHead {
   readonly lastOwner: number
   readonly owners: readonly OwnerState[]
   readonly parts: readonly (readonly [Location, readonly Part[]])[]
+  readonly states: readonly (readonly [string, Uint8Array])[]
   readonly segments: readonly SegmentState[]
 }
 
@@ -73,6 +74,7 @@ export function encodeCheckpoint(head: CheckpointHead, index: JournalIndex, segm
     lastOwner: index.lastOwner,
     owners: [...index.owners.values()].map(ownerState),
     parts: [...index.parts],
+    states: [...index.states],
     segments: [...segments.all].map(({ id, usedBytes }) => ({ id, usedBytes })),
   }
   const body = serialize(state)
@@ -102,6 +104,7 @@ export function restoreCheckpoint(checkpoint: Checkpoint, index: JournalIndex, s
     if (segment !== undefined) segment.usedBytes = usedBytes
   }
   for (const [location, parts] of checkpoint.parts) index.parts.set(location, parts)
+  for (const [key, value] of checkpoint.states) index.states.set(key, value)
   for (const state of checkpoint.owners) index.owners.set(state.id, restoreOwner(state))
   index.recount()
 }

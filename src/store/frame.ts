@@ -33,6 +33,8 @@ const magic = 0x314a_4d4d
 const twoTo32 = 2 ** 32
 
 export const frameContinues = 1
+/** Set in the flags of a state record whose key is removed. */
+export const stateIsRemoved = 1
 
 /** What a record says. The numbers are on disk: they never change their meaning. */
 export const RecordType = {
@@ -56,6 +58,8 @@ export const RecordType = {
   epoch: 9,
   /** An entry's message now lies here: as a put, for an entry that is there. */
   rewrite: 10,
+  /** The small state of a key: u16 length of the key, the key, the value. With {@link stateIsRemoved} no value. */
+  state: 11,
 } as const
 export type RecordType = (typeof RecordType)[keyof typeof RecordType]
 

@@ -1,6 +1,13 @@
 import type { Message } from '../message.ts'
 import { RecordType } from './frame.ts'
-import type { OwnerId, OwnerSpec, WriteBatch } from './store.ts'
+import { checkState, type OwnerId, type OwnerSpec, type WriteBatch } from './store.ts'
+
+/** What becomes of the small state of a key. */
+export interface StateChange {
+  readonly key: string
+  /** Undefined: it is removed. */
+  readonly value: Uint8Array | undefined
+}
 
 /** One change of a batch. */
 export interface Change {
@@ -13,6 +20,7 @@ export interface Change {
   number: number
   readonly deliveryCount: number
   readonly spec: OwnerSpec | undefined
+  readonly state: StateChange | undefined
   /** Taken back before it was written: acknowledged while it waited. */
   isCancelled: boolean
 }
@@ -88,6 +96,12 @@ export class JournalBatch implements WriteBatch {
     this.#add(RecordType.horizon, owner, 0, sequence, undefined, 0, 0, undefined)
   }
 
+  state(key: string, value: Uint8Array | undefined): void {
+    checkState(key, value)
+    this.bytes += key.length + (value?.length ?? 0)
+    this.#add(RecordType.state, 0, 0, 0, undefined, 0, 0, undefined, { key, value })
+  }
+
   /** The message of an entry that is there is to lie here from now on. */
   rewrite(owner: OwnerId, priority: number, sequence: number, message: Message, notBefore: number): void {
     this.bytes += message.content.length
@@ -126,8 +140,20 @@ export class JournalBatch implements WriteBatch {
     number: number,
     deliveryCount: number,
     spec: OwnerSpec | undefined,
+    state?: StateChange,
   ): void {
     this.bytes += 120
-    this.changes.push({ type, owner, priority, sequence, message, number, deliveryCount, spec, isCancelled: false })
+    this.changes.push({
+      type,
+      owner,
+      priority,
+      sequence,
+      message,
+      number,
+      deliveryCount,
+      spec,
+      state,
+      isCancelled: false,
+    })
   }
 }

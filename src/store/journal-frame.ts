@@ -1,6 +1,6 @@
 import type { Message } from '../message.ts'
-import { frameHeaderBytes, RecordType, recordHeaderBytes, sealFrame, writeRecord } from './frame.ts'
-import type { Change } from './journal-batch.ts'
+import { frameHeaderBytes, RecordType, recordHeaderBytes, sealFrame, stateIsRemoved, writeRecord } from './frame.ts'
+import type { Change, StateChange } from './journal-batch.ts'
 import type { MessageEncoder } from './message-codec.ts'
 import { type Location, locationOf } from './pending-index.ts'
 import type { Place } from './segments.ts'
@@ -68,6 +68,7 @@ export class JournalFrame {
   /** Bytes that a frame needs for one change and nothing else. */
   needOf(change: Change): number {
     const { message } = change
+    if (change.state !== undefined) return frameHeaderBytes + recordHeaderBytes + stateBytes(change.state)
     const payload = message === undefined ? specBytesMax : this.#encoder.size(message) - message.content.length
     const content = message === undefined ? 0 : Math.min(message.content.length, this.#partBytes)
     const partsBytes = message === undefined ? 0 : Math.ceil(message.content.length / this.#partBytes) * partEntryBytes
@@ -133,6 +134,8 @@ export class JournalFrame {
         const spec = Buffer.from(JSON.stringify(change.spec))
         return this.#small(change, spec.length, (memory, at) => memory.set(spec, at))
       }
+      case RecordType.state:
+        return change.state !== undefined && this.#state(change, change.state)
       case RecordType.remove:
       case RecordType.horizon:
       case RecordType.epoch:
@@ -202,6 +205,19 @@ export class JournalFrame {
     return true
   }
 
+  #state(change: Change, state: StateChange): boolean {
+    const { key, value } = state
+    const at = this.#record(RecordType.state, change, stateBytes(state))
+    if (at < 0) return false
+    const { memory } = this
+    const keyBytes = memory.write(key, at + 2)
+    memory.writeUInt16LE(keyBytes, at)
+    if (value === undefined) memory[at - recordHeaderBytes + 1] = stateIsRemoved
+    else memory.set(value, at + 2 + keyBytes)
+    this.#note(change, 0, 0)
+    return true
+  }
+
   #small(change: Change, bytes: number, fill: (memory: Buffer, at: number) => void): boolean {
     const at = this.#record(change.type, change, bytes)
     if (at < 0) return false
@@ -235,6 +251,10 @@ export class JournalFrame {
     if (this.place === undefined) throw new Error('the frame has no place')
     return this.place
   }
+}
+
+function stateBytes({ key, value }: StateChange): number {
+  return 2 + Buffer.byteLength(key) + (value?.length ?? 0)
 }
 
 export interface FrameMark {

@@ -24,6 +24,8 @@ export class JournalIndex {
   readonly parts: Map<Location, readonly Part[]>
   /** Owners whose entries recovery has met, but not yet their definition. */
   readonly rebuilt: Set<OwnerId>
+  /** The small state by key. */
+  readonly states: Map<string, Uint8Array>
   lastOwner: OwnerId
   readonly #segments: Segments
 
@@ -31,6 +33,7 @@ export class JournalIndex {
     this.owners = new Map()
     this.parts = new Map()
     this.rebuilt = new Set()
+    this.states = new Map()
     this.lastOwner = 0
     this.#segments = segments
   }
@@ -108,6 +111,11 @@ export class JournalIndex {
   horizon(id: OwnerId, sequence: number): void {
     const owner = this.owners.get(id)
     if (owner !== undefined) owner.horizon = Math.max(owner.horizon, sequence)
+  }
+
+  setState(key: string, value: Uint8Array | undefined): void {
+    if (value === undefined) this.states.delete(key)
+    else this.states.set(key, value)
   }
 
   /** Counts anew how much of each segment is alive, after the owners have been put back. */

@@ -70,6 +70,10 @@ export class JournalStore implements MessageStore {
     return this.#report
   }
 
+  get states(): ReadonlyMap<string, Uint8Array> {
+    return this.#index.states
+  }
+
   get refusal(): BrokerError | undefined {
     return this.#watch.refusal
   }
@@ -183,6 +187,9 @@ export class JournalStore implements MessageStore {
           break
         case RecordType.horizon:
           index.horizon(owner, sequence)
+          break
+        case RecordType.state:
+          if (change.state !== undefined) index.setState(change.state.key, change.state.value)
           break
         case RecordType.epoch:
         case RecordType.part:

@@ -1,5 +1,14 @@
 import type { Message } from '../message.ts'
-import type { CommitDone, MessageStore, OwnerId, OwnerRecord, OwnerSpec, StoredEntry, WriteBatch } from './store.ts'
+import {
+  type CommitDone,
+  checkState,
+  type MessageStore,
+  type OwnerId,
+  type OwnerRecord,
+  type OwnerSpec,
+  type StoredEntry,
+  type WriteBatch,
+} from './store.ts'
 
 interface Held {
   message: Message
@@ -14,7 +23,7 @@ interface Owner {
   lastSequence: number
 }
 
-type Change = (owners: Map<OwnerId, Owner>) => void
+type Change = (owners: Map<OwnerId, Owner>, states: Map<string, Uint8Array>) => void
 
 /**
  * Keeps messages in this process's memory: for brokers that keep nothing, and for tests, where one store serves several brokers
@@ -23,12 +32,14 @@ type Change = (owners: Map<OwnerId, Owner>) => void
 export class MemoryStore implements MessageStore {
   readonly isPaging = false
   readonly refusal = undefined
+  readonly states: Map<string, Uint8Array>
   readonly #owners: Map<OwnerId, Owner>
   #lastOwner: OwnerId
   #commitsUnderWay: number
   #onIdle: (() => void)[]
 
   constructor() {
+    this.states = new Map()
     this.#owners = new Map()
     this.#lastOwner = 0
     this.#commitsUnderWay = 0
@@ -62,7 +73,7 @@ export class MemoryStore implements MessageStore {
     const changes = batch.take()
     this.#commitsUnderWay += 1
     queueMicrotask(() => {
-      for (const change of changes) change(this.#owners)
+      for (const change of changes) change(this.#owners, this.states)
       this.#commitsUnderWay -= 1
       done()
       if (this.#commitsUnderWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
@@ -151,6 +162,14 @@ class MemoryBatch implements WriteBatch {
 
   horizon(): void {
     // What is in memory does not outlive a crash.
+  }
+
+  state(key: string, value: Uint8Array | undefined): void {
+    checkState(key, value)
+    this.#changes.push((_, states) => {
+      if (value === undefined) states.delete(key)
+      else states.set(key, value)
+    })
   }
 
   redeliver(owner: OwnerId, _priority: number, sequence: number, deliveryCount: number, notBefore: number): void {

@@ -6,6 +6,7 @@ import {
   RecordType,
   readFrameHeader,
   readRecords,
+  stateIsRemoved,
 } from './frame.ts'
 import { type Part, partEntryBytes, putHasParts } from './journal-frame.ts'
 import type { JournalIndex } from './journal-index.ts'
@@ -238,6 +239,15 @@ class Applier implements RecordHandler {
       case RecordType.horizon:
         index.horizon(owner, sequence)
         return
+      case RecordType.state: {
+        const value = at + 2 + bytes.readUInt16LE(at)
+        const key = bytes.toString('utf8', at + 2, value)
+        index.setState(
+          key,
+          (flags & stateIsRemoved) === 0 ? Uint8Array.prototype.slice.call(bytes, value, end) : undefined,
+        )
+        return
+      }
       case RecordType.part:
       case RecordType.epoch:
         return

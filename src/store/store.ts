@@ -33,6 +33,10 @@ export interface StoredEntry {
   readonly notBefore: number
 }
 
+/** The longest value and the longest key, in UTF-8, of the small state. */
+export const stateBytesMax = 64 * 1024
+export const stateKeyBytesMax = 4 * 1024
+
 /** Changes that become durable together or not at all. Filled synchronously, without input or output. */
 export interface WriteBatch {
   readonly isEmpty: boolean
@@ -54,6 +58,18 @@ export interface WriteBatch {
   move(from: OwnerId, priority: number, sequence: number, to: OwnerId, toSequence: number, message: Message): void
   /** Consumers may be given entries up to this sequence once the batch is durable; after a crash they count as seen. */
   horizon(owner: OwnerId, sequence: number): void
+  /**
+   * Sets the small state of a key, or removes it. The store keeps the bytes themselves: they may not change afterwards, nor be a
+   * view of something large. Throws a RangeError past {@link stateBytesMax} and {@link stateKeyBytesMax}.
+   */
+  state(key: string, value: Uint8Array | undefined): void
+}
+
+/** Throws a RangeError for a small state that no store takes. */
+export function checkState(key: string, value: Uint8Array | undefined): void {
+  if (key.length > stateKeyBytesMax || Buffer.byteLength(key) > stateKeyBytesMax)
+    throw new RangeError('the key of a state is too long')
+  if (value !== undefined && value.length > stateBytesMax) throw new RangeError(`the state of ${key} is too long`)
 }
 
 export type CommitDone = (error?: BrokerError) => void
@@ -66,6 +82,8 @@ export interface MessageStore {
   readonly refusal: BrokerError | undefined
   /** Reads what is there. `formats` finds the content format of a stored name. Appends are allowed afterwards. */
   open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]>
+  /** The small state of every key, as the commits that are done have left it. To be looked at after `open`. */
+  readonly states: ReadonlyMap<string, Uint8Array>
   /** A new, empty batch. */
   batch(): WriteBatch
   /** Makes the batch durable, in the order of commits, then calls back once, never before it returns. */

@@ -1,7 +1,16 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ContentFormat, Message } from '../../src/message.ts'
 import { MessageSource } from '../../src/message.ts'
-import type { MessageStore, OwnerId, OwnerRecord, OwnerSpec, StoredEntry, WriteBatch } from '../../src/store/store.ts'
+import {
+  type MessageStore,
+  type OwnerId,
+  type OwnerRecord,
+  type OwnerSpec,
+  type StoredEntry,
+  stateBytesMax,
+  stateKeyBytesMax,
+  type WriteBatch,
+} from '../../src/store/store.ts'
 import { type MessageGiven, messageOf } from '../support/messages.ts'
 
 /** Where one store after another keeps its messages. */
@@ -523,6 +532,84 @@ export function storeContract(name: string, open: () => Promise<StoreGround>): v
         }
         await b.commit((batch) => batch.ack(owner, 4, 2, true))
         expect(await b.texts(owner)).toEqual(['1', '3'])
+      })
+    })
+
+    describe('small state', () => {
+      const bytes = (text: string) => new Uint8Array(Buffer.from(text))
+      const statesOf = (b: Bench) =>
+        [...b.store.states].map(([key, value]) => `${key}=${Buffer.from(value).toString()}`).sort()
+
+      test('of an empty store is none', async () => {
+        expect(statesOf(await bench())).toEqual([])
+      })
+
+      test('is what was last set of each key, also by a store opened later', async () => {
+        const b = await bench()
+        await b.commit((batch) => {
+          batch.state('a', bytes('1'))
+          batch.state('b', bytes('1'))
+          batch.state('b', bytes('2'))
+          batch.state('gone', bytes('x'))
+          batch.state('schlüssel', bytes(''))
+        })
+        await b.commit((batch) => {
+          batch.state('gone', undefined)
+          batch.state('never', undefined)
+          batch.state('a', bytes('3'))
+        })
+        const expected = ['a=3', 'b=2', 'schlüssel=']
+        expect(statesOf(b)).toEqual(expected)
+        for (let time = 0; time < 2; time += 1) {
+          await b.reopen()
+          expect(statesOf(b)).toEqual(expected)
+        }
+      })
+
+      test('comes to be with the rest of its batch, and not before that is done', async () => {
+        const b = await bench()
+        const owner = await b.define(queue('orders'))
+        const batch = b.store.batch()
+        batch.put(owner, 1, durable('x'), 0)
+        batch.state('last', bytes('1'))
+        expect(batch.isEmpty).toBe(false)
+        expect(statesOf(b)).toEqual([])
+        await b.committed(batch)
+        expect(statesOf(b)).toEqual(['last=1'])
+        const lost = b.store.batch()
+        lost.state('last', bytes('2'))
+        await b.reopen()
+        expect(statesOf(b)).toEqual(['last=1'])
+        expect(await b.texts(owner)).toEqual(['x'])
+      })
+
+      test('is kept byte for byte up to its limits, and refused past them', async () => {
+        const b = await bench()
+        const [key, value] = ['k'.repeat(stateKeyBytesMax), new Uint8Array(stateBytesMax).map((_, at) => at % 251)]
+        await b.commit((batch) => {
+          batch.state(key, value)
+          batch.state('not aligned', value.subarray(1, 100))
+        })
+        await b.reopen()
+        expect(Buffer.from(b.store.states.get(key) ?? []).equals(value)).toBe(true)
+        expect(Buffer.from(b.store.states.get('not aligned') ?? []).equals(value.subarray(1, 100))).toBe(true)
+        const batch = b.store.batch()
+        expect(() => batch.state(`${key}k`, bytes('x'))).toThrow(RangeError)
+        expect(() => batch.state('ü'.repeat(stateKeyBytesMax), undefined)).toThrow(RangeError)
+        expect(() => batch.state('k', new Uint8Array(stateBytesMax + 1))).toThrow(RangeError)
+        expect(batch.isEmpty).toBe(true)
+      })
+
+      test('of very many keys is all there', async () => {
+        const b = await bench()
+        for (let round = 0; round < 5; round += 1) {
+          await b.commit((batch) => {
+            for (let at = 0; at < 20_000; at += 1) batch.state(`session/${at}`, bytes(`${round}:${at}`))
+          })
+        }
+        await b.reopen()
+        expect(b.store.states.size).toBe(20_000)
+        expect(Buffer.from(b.store.states.get('session/19999') ?? []).toString()).toBe('4:19999')
       })
     })
 

@@ -28,19 +28,34 @@ interface Expected {
   isGone: boolean
 }
 
+/** The small state of one key. */
+interface ExpectedState {
+  sure: string | undefined
+  /** What was asked for since, in order. */
+  readonly asked: (string | undefined)[]
+}
+
 /** Drives one store with random batches until its disk loses power, then says what the next one must hold. */
 class Workload {
   readonly #store: JournalStore
   readonly #random: Random
   readonly #entries: Map<string, Expected>
   readonly #sequences: Map<OwnerId, number>
+  readonly #states: Map<string, ExpectedState>
   underWay: number
 
-  constructor(store: JournalStore, random: Random, entries: Map<string, Expected>, sequences: Map<OwnerId, number>) {
+  constructor(
+    store: JournalStore,
+    random: Random,
+    entries: Map<string, Expected>,
+    sequences: Map<OwnerId, number>,
+    states: Map<string, ExpectedState>,
+  ) {
     this.#store = store
     this.#random = random
     this.#entries = entries
     this.#sequences = sequences
+    this.#states = states
     this.underWay = 0
   }
 
@@ -70,6 +85,7 @@ class Workload {
       if (acked.length > 6) break
     }
     for (const expected of put) this.#entries.set(`${expected.owner}/${expected.sequence}`, expected)
+    const sures = this.#setStates(batch)
     if (batch.isEmpty) return
     this.underWay += 1
     this.#store.commit(batch, (error) => {
@@ -77,7 +93,25 @@ class Workload {
       this.underWay -= 1
       for (const expected of put) expected.isConfirmed = true
       for (const expected of acked) expected.isGone = true
+      for (const sure of sures) sure()
     })
+  }
+
+  /** Sets or removes a few keys. Returns what is to be called when that is done. */
+  #setStates(batch: WriteBatch): (() => void)[] {
+    const sures: (() => void)[] = []
+    for (let count = Math.floor(this.#random() * 3); count > 0; count -= 1) {
+      const key = `key ${Math.floor(this.#random() * 12)}`
+      const value = this.#random() < 0.2 ? undefined : `${this.#random()}`
+      batch.state(key, value === undefined ? undefined : new Uint8Array(Buffer.from(value)))
+      const expected = this.#states.get(key) ?? { sure: undefined, asked: [] }
+      this.#states.set(key, expected)
+      expected.asked.push(value)
+      sures.push(() => {
+        expected.sure = expected.asked.shift()
+      })
+    }
+    return sures
   }
 }
 
@@ -126,10 +160,23 @@ async function check(
   for (const key of found.keys()) expect(entries.has(key), `${key} was never put, seed ${seed}`).toBe(true)
 }
 
+/** The small state must be what was sure, or something asked for later. */
+function checkStates(store: JournalStore, states: Map<string, ExpectedState>, seed: number): void {
+  for (const [key, expected] of states) {
+    const bytes = store.states.get(key)
+    const found = bytes === undefined ? undefined : Buffer.from(bytes).toString()
+    expect([expected.sure, ...expected.asked], `${key}, seed ${seed}`).toContain(found)
+    expected.sure = found
+    expected.asked.length = 0
+  }
+  expect([...store.states.keys()].filter((key) => !states.has(key))).toEqual([])
+}
+
 async function crashes(seed: number, rounds: number): Promise<number> {
   const random = randomOf(seed)
   const entries = new Map<string, Expected>()
   const sequences = new Map<OwnerId, number>()
+  const states = new Map<string, ExpectedState>()
   let disk = new SimulatedDisk()
   let owners: OwnerId[] = []
   for (let round = 0; round < rounds; round += 1) {
@@ -139,9 +186,10 @@ async function crashes(seed: number, rounds: number): Promise<number> {
     if (opened === true) {
       disk.crashAfter = Number.POSITIVE_INFINITY
       await check(store, entries, owners, seed)
+      checkStates(store, states, seed)
       if (owners.length === 0) owners = await define(store)
       disk.crashAfter = disk.operations + Math.floor(random() * 400)
-      const workload = new Workload(store, random, entries, sequences)
+      const workload = new Workload(store, random, entries, sequences, states)
       for (let steps = 0; !disk.isCrashed; steps += 1) {
         if (steps > 2_000) throw new Error(`the store has come to a halt, seed ${seed}, round ${round}`)
         workload.step(owners)

@@ -55,6 +55,10 @@ export class HeldStore implements MessageStore {
     return this.inner.refusal
   }
 
+  get states(): ReadonlyMap<string, Uint8Array> {
+    return this.inner.states
+  }
+
   batch(): WriteBatch {
     const made = watched(this.inner.batch())
     this.#batches.set(made.batch, made)
