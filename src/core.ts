@@ -5,6 +5,7 @@ export type { Broker } from './broker/broker.ts'
 export { deathAnnotations } from './broker/dead-letter.ts'
 export type { Deadline, Due } from './broker/deadlines.ts'
 export { BrokerError, type ErrorCode } from './errors.ts'
+export { stateBytesMax, stateKeyBytesMax } from './limits.ts'
 export {
   type Annotations,
   type Body,
@@ -20,6 +21,7 @@ export {
   type Consumer,
   type Delivery,
   failed,
+  type NamedSubscriptionInfo,
   type Outcome,
   released,
   type SendNumber,

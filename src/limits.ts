@@ -13,10 +13,12 @@ export interface Limits {
   readonly subscriptionsPerSessionMax: number
   readonly temporaryDestinationsPerSessionMax: number
   readonly transactionsPerSessionMax: number
-  /** Sends and settlements of one transaction. */
+  /** Sends, settlements and states of one transaction. */
   readonly transactionOperationsMax: number
   readonly destinationsMax: number
   readonly retainedMessagesMax: number
+  /** States that protocol adapters keep with the broker: sessions, packet ids. */
+  readonly statesMax: number
   readonly selectorCharactersMax: number
   /** Unread output of one connection above which nothing more is delivered to it. */
   readonly outputBytesHigh: number
@@ -25,6 +27,10 @@ export interface Limits {
   /** How long `close` waits for sessions to settle. */
   readonly drainMsMax: number
 }
+
+/** The longest value and the longest key, in UTF-8, of a state. */
+export const stateBytesMax = 64 * 1024
+export const stateKeyBytesMax = 4 * 1024
 
 /** Half the machine or three fifths of the heap, whichever is less. */
 function memoryBytesDefault(): number {
@@ -42,6 +48,7 @@ export const defaultLimits: Limits = {
   transactionOperationsMax: 100_000,
   destinationsMax: 1_000_000,
   retainedMessagesMax: 1_000_000,
+  statesMax: 10_000_000,
   selectorCharactersMax: 16_384,
   outputBytesHigh: 1024 * 1024,
   stalledMsMax: 60_000,

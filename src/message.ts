@@ -100,7 +100,10 @@ export class Message {
   /** When the broker took the message in, milliseconds since the epoch. */
   readonly timestamp: number
   readonly groupId: string | undefined
-  /** Kept as the topic's retained message; with an empty body it clears the retained one. */
+  /**
+   * The publisher asked for it to be kept as the topic's retained message; with an empty body it clears the retained one. Stays
+   * as it was set in every delivery, for subscriptions that want to see it.
+   */
   readonly retain: boolean
   readonly source: MessageSource
   readonly number: number

@@ -11,6 +11,8 @@ export interface Protocol {
   readonly webSocketSubprotocols: readonly string[]
   /** Whether a connection that begins with these bytes, `sniffBytes` of them or fewer, may be this protocol. */
   recognises(head: Uint8Array): boolean
+  /** The broker has read what it keeps, and nobody has connected yet: time to read states and to set deadlines. */
+  opened?(broker: Broker): void
   /** Serves one connection; owns `wire.stream` from now on. */
   accept(wire: Wire, broker: Broker): void
 }

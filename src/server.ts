@@ -93,6 +93,7 @@ export class Server {
     })
     await broker.open()
     if (store instanceof JournalStore) reportOpened(store, log)
+    for (const { protocol } of loaded) protocol.opened?.(broker)
     const services = { clock: broker.clock, turn: broker.turn, slabs: new SlabPool(), limits: config.limits }
     const open: OpenListener[] = []
     try {

@@ -57,14 +57,34 @@ export interface SubscribeRequest {
   readonly priority?: number | undefined
   /** Look, leave everything in its place, end after the last message; queues only. */
   readonly browse?: boolean | undefined
-  /** Name of a durable or shared topic subscription. */
+  /** Name of a durable or shared topic subscription; the same name under another client id is another subscription. */
   readonly name?: string | undefined
   /** Keeps collecting while nobody is connected; needs a name and a client id (or `shared`). */
   readonly durable?: boolean | undefined
-  /** Several consumers compete for the messages of one subscription; needs a name. */
+  /** Several consumers compete for the messages of one subscription; needs a name. What one leaves unsettled goes to the others. */
   readonly shared?: boolean | undefined
-  /** Whether the topic's retained message comes first: always (default), to a new subscription only, or never. */
+  /** The name belongs to no client: consumers of every client id share it, as MQTT's `$share` has it. Only with `shared`. */
+  readonly isGlobal?: boolean | undefined
+  /**
+   * Whether the topics' retained messages come first: also to a named subscription that was there before (`send`), to a new one
+   * only (`if-new`, the default; an unnamed one is always new), or never. See {@link Delivery.isRetained}.
+   */
   readonly retained?: 'send' | 'if-new' | 'none' | undefined
+}
+
+/** A durable or shared topic subscription. */
+export interface NamedSubscriptionInfo {
+  readonly name: string
+  /** The filter of the topics that it collects from. */
+  readonly address: Address
+  /** Empty: none. */
+  readonly selector: string
+  readonly isDurable: boolean
+  readonly isShared: boolean
+  /** Consumers it has now. */
+  readonly consumerCount: number
+  /** Messages it holds: waiting, delayed and unsettled. */
+  readonly messageCount: number
 }
 
 /** One consumer's hold on a destination. */
@@ -81,7 +101,7 @@ export interface Subscription {
   close(): void
 }
 
-/** Sends and settlements that happen together or not at all. */
+/** Sends, settlements and states that happen together or not at all. */
 export interface Transaction {
   /** Applies everything. The number is confirmed when it is safe, or refused with everything undone. */
   commit(): SendNumber
@@ -110,16 +130,32 @@ export interface Session {
   readonly source: MessageSource
   readonly clientId: string | undefined
   readonly isBlocked: boolean
+  /**
+   * True if the last message that was sent outside a transaction, and not refused, went to a topic and was for no
+   * subscription. To be asked right after `send`; costs those who do not ask nothing.
+   */
+  readonly wentNowhere: boolean
+  /**
+   * What adapters keep under a key, of 4 KiB in UTF-8 at most; keys begin with the name of the protocol. Open transactions
+   * do not count.
+   */
+  state(key: string): Uint8Array | undefined
+  /**
+   * Keeps up to 64 KiB, which are copied, under a key, over restarts too; `undefined` removes it. Everything asked for before
+   * control goes back to the event loop becomes durable together or not at all: a state put right beside one `send` or `settle`
+   * needs no transaction to go with it, and a `sync`, or a `send` beside it, is confirmed once it is safe. Refused with the reason.
+   */
+  putState(key: string, value: Uint8Array | undefined, transaction?: Transaction): BrokerError | undefined
   /** Hands over one message; the answer comes through {@link SessionEvents}. */
   send(message: Message, transaction?: Transaction): SendNumber
   /** A number confirmed once everything this session has asked before it, settlements too, is safe. */
   sync(): SendNumber
   /** A subscription without credit, or the reason why not. */
   subscribe(request: SubscribeRequest): Subscription | BrokerError
-  /** What the named durable or shared subscription of this client collects, if there is one. */
-  findSubscription(name: string): { readonly address: Address; readonly selector: string } | undefined
+  /** The named durable or shared subscription of this client, or the one that belongs to no client, if there is one. */
+  findSubscription(name: string, isGlobal?: boolean): NamedSubscriptionInfo | undefined
   /** Removes a durable subscription that no consumer uses. */
-  deleteSubscription(name: string): BrokerError | undefined
+  deleteSubscription(name: string, isGlobal?: boolean): BrokerError | undefined
   begin(): Transaction | BrokerError
   /** A destination that lives as long as this session, and only it may consume from. */
   createTemporary(kind: Address['kind']): Address | BrokerError

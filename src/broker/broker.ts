@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import type { ContentFormat, Message } from '../message.ts'
-import type { SessionEvents } from '../session.ts'
+import type { NamedSubscriptionInfo, SessionEvents } from '../session.ts'
 import type { MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
 import type { Turn } from '../turn.ts'
 import type { Access, Identity, Login } from './access.ts'
@@ -18,6 +18,7 @@ import { Queue } from './queue.ts'
 import { Retained } from './retained.ts'
 import { Router } from './router.ts'
 import { BrokerSession, type SessionHost } from './session.ts'
+import { States } from './states.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type { Topic } from './topic.ts'
 
@@ -53,6 +54,7 @@ export class Broker implements SessionHost {
   readonly router: Router
   readonly subscriptions: Subscriptions
   readonly retained: Retained
+  readonly states: States
   isClosing: boolean
   readonly #options: BrokerOptions
   readonly #sessions: Set<BrokerSession>
@@ -71,6 +73,7 @@ export class Broker implements SessionHost {
     this.commits = new Commits(options.store, options.turn, this.memory, (error) => this.#fail(error))
     const policies = new Policies(options.policies)
     this.retained = new Retained(this)
+    this.states = new States(this)
     this.router = new Router(this, policies, this.retained)
     this.subscriptions = new Subscriptions(this, this.router, policies, this.retained)
     this.isClosing = false
@@ -86,6 +89,7 @@ export class Broker implements SessionHost {
   async open(): Promise<void> {
     const records = await this.#options.store.open(this.#options.formats)
     for (const record of records) await this.#restore(record)
+    this.states.restore(this.#options.store.states)
   }
 
   get sessionCount(): number {
@@ -109,6 +113,34 @@ export class Broker implements SessionHost {
   /** A deadline of the adapter's own, on the broker's one timer. */
   deadline(target: Due): Deadline {
     return new Deadline(this.deadlines, target)
+  }
+
+  /**
+   * What protocols have kept under keys with this prefix, over restarts too. Looks at every state there is: for an adapter
+   * that is told that the broker has been opened.
+   */
+  statesOf(prefix: string): Iterable<readonly [key: string, value: Uint8Array]> {
+    return this.states.startingWith(prefix)
+  }
+
+  /**
+   * As {@link BrokerSession.putState}, on nobody's behalf: durable with all else that is asked for before control goes back to
+   * the event loop. Nobody is told when.
+   */
+  putState(key: string, value: Uint8Array | undefined): BrokerError | undefined {
+    const refusal = this.states.refusal({ key, value })
+    if (refusal === undefined) this.states.put({ key, value })
+    return refusal
+  }
+
+  /** The named subscriptions of a client; those that belong to no client without one. */
+  subscriptionsOf(clientId: string | undefined): readonly NamedSubscriptionInfo[] {
+    return this.subscriptions.namedOf(clientId)
+  }
+
+  /** Removes a named subscription, with all it has collected, of a client that need not be connected. */
+  deleteSubscription(clientId: string | undefined, name: string): BrokerError | undefined {
+    return this.subscriptions.remove(clientId, name)
   }
 
   /** The queue or topic if it exists, for administration. */

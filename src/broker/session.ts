@@ -2,20 +2,23 @@ import type { Address, AddressKind } from '../address.ts'
 import { BrokerError } from '../errors.ts'
 import type { Message } from '../message.ts'
 import { MessageSource } from '../message.ts'
-import type { SendNumber, Session, SessionEvents, SubscribeRequest } from '../session.ts'
+import type { NamedSubscriptionInfo, SendNumber, Session, SessionEvents, SubscribeRequest } from '../session.ts'
 import type { Access, Action, Identity } from './access.ts'
 import type { Commits, Confirmable } from './commits.ts'
 import type { Context } from './context.ts'
 import type { Sender } from './flow.ts'
 import type { Destination, Router } from './router.ts'
+import type { StateChange, States } from './states.ts'
 import type { BrokerSubscription } from './subscription.ts'
 import type { Subscriptions } from './subscriptions.ts'
-import { BrokerTransaction, type HeldSettlement } from './transaction.ts'
+import { Topic } from './topic.ts'
+import { BrokerTransaction, type Held } from './transaction.ts'
 
 /** What a session needs of its broker. */
 export interface SessionHost extends Context {
   readonly router: Router
   readonly subscriptions: Subscriptions
+  readonly states: States
   readonly commits: Commits
   readonly access: Access
   readonly isClosing: boolean
@@ -89,7 +92,8 @@ export class BrokerSession implements Session, Sender, Confirmable {
   send(message: Message, transaction?: BrokerTransaction): SendNumber {
     this.#sent += 1
     const number = this.#sent
-    const refusal = transaction === undefined ? this.#publish(message) : this.#postpone(message, transaction)
+    const refusal = transaction === undefined ? this.#publish(message) : this.#refusalIn(transaction)
+    if (transaction !== undefined && refusal === undefined) transaction.send(message)
     if (refusal !== undefined) this.#events.refused(number, refusal)
     this.#host.commits.touch(this)
     return number
@@ -100,6 +104,30 @@ export class BrokerSession implements Session, Sender, Confirmable {
     this.needsCommit = true
     this.#host.commits.touch(this)
     return this.#sent
+  }
+
+  get wentNowhere(): boolean {
+    const last = this.#lastDestination
+    return last instanceof Topic && last.wentNowhere
+  }
+
+  state(key: string): Uint8Array | undefined {
+    return this.#host.states.get(key)
+  }
+
+  putState(key: string, value: Uint8Array | undefined, transaction?: BrokerTransaction): BrokerError | undefined {
+    const change = { key, value }
+    const refusal = this.#host.states.refusal(change)
+    if (refusal !== undefined) return refusal
+    if (transaction !== undefined) {
+      // The adapter may use its buffer for something else before the transaction is committed.
+      const copy = value === undefined ? undefined : Buffer.from(value)
+      const overfull = this.#refusalIn(transaction)
+      if (overfull === undefined) transaction.putState({ key, value: copy })
+      return overfull
+    }
+    this.#putState(change)
+    return undefined
   }
 
   subscribe(request: SubscribeRequest): BrokerSubscription | BrokerError {
@@ -116,12 +144,12 @@ export class BrokerSession implements Session, Sender, Confirmable {
     return subscription
   }
 
-  findSubscription(name: string): { readonly address: Address; readonly selector: string } | undefined {
-    return this.#host.subscriptions.find(this.clientId, name)
+  findSubscription(name: string, isGlobal = false): NamedSubscriptionInfo | undefined {
+    return this.#host.subscriptions.find(isGlobal ? undefined : this.clientId, name)
   }
 
-  deleteSubscription(name: string): BrokerError | undefined {
-    return this.#host.subscriptions.remove(this.clientId, name)
+  deleteSubscription(name: string, isGlobal = false): BrokerError | undefined {
+    return this.#host.subscriptions.remove(isGlobal ? undefined : this.clientId, name)
   }
 
   begin(): BrokerTransaction | BrokerError {
@@ -175,7 +203,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   /** Applies a transaction: all of it, or, if one of the sends is refused, none. */
-  apply(sends: readonly Message[], settlements: readonly HeldSettlement[]): SendNumber {
+  apply({ sends, settlements, states }: Held): SendNumber {
     const places = this.#placesOf(sends)
     if (places instanceof BrokerError) {
       for (const { delivery } of settlements) delivery.subscription?.undo(delivery)
@@ -185,6 +213,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
     }
     for (const { destination, message } of places) this.#put(destination, message, destination.admit() !== 'take')
     for (const { delivery, outcome } of settlements) delivery.subscription?.apply(delivery, outcome)
+    for (const change of states) this.#putState(change)
     return this.sync()
   }
 
@@ -288,13 +317,17 @@ export class BrokerSession implements Session, Sender, Confirmable {
     return destination
   }
 
-  #postpone(message: Message, transaction: BrokerTransaction): BrokerError | undefined {
+  #putState(change: StateChange): void {
+    if (this.#host.states.put(change)) this.needsCommit = true
+  }
+
+  /** Why a transaction takes no more operations, if it does not. */
+  #refusalIn(transaction: BrokerTransaction): BrokerError | undefined {
     if (!transaction.isOpen) return new BrokerError('invalid-transaction', 'the transaction has ended')
     const { transactionOperationsMax } = this.#host.limits
     if (transaction.operationCount >= transactionOperationsMax) {
       return new BrokerError('limit-exceeded', `more than ${transactionOperationsMax} operations in one transaction`)
     }
-    transaction.send(message)
     return undefined
   }
 

@@ -1,7 +1,7 @@
 import { Address, covers } from '../address.ts'
 import { BrokerError } from '../errors.ts'
 import { MessageSource } from '../message.ts'
-import type { SubscribeRequest } from '../session.ts'
+import type { NamedSubscriptionInfo, SubscribeRequest } from '../session.ts'
 import type { OwnerRecord, OwnerSpec } from '../store/store.ts'
 import type { Context } from './context.ts'
 import type { Policies, Policy } from './policy.ts'
@@ -17,6 +17,9 @@ import { type Binding, isFor } from './topic.ts'
 /** A durable or shared subscription: it has a name, and its queue outlives any one consumer. */
 interface NamedSubscription {
   readonly key: string
+  /** Whose it is; undefined: no client's. */
+  readonly clientId: string | undefined
+  readonly name: string
   readonly isDurable: boolean
   readonly isShared: boolean
   readonly selectorText: string
@@ -31,6 +34,8 @@ export class Subscriptions {
   readonly #policies: Policies
   readonly #retained: Retained
   readonly #named: Map<string, NamedSubscription>
+  /** The same, by whose they are. */
+  readonly #byClient: Map<string | undefined, Set<NamedSubscription>>
 
   constructor(context: Context, router: Router, policies: Policies, retained: Retained) {
     this.#context = context
@@ -38,6 +43,7 @@ export class Subscriptions {
     this.#policies = policies
     this.#retained = retained
     this.#named = new Map()
+    this.#byClient = new Map()
   }
 
   subscribe(session: BrokerSession, request: SubscribeRequest): BrokerSubscription | BrokerError {
@@ -61,13 +67,15 @@ export class Subscriptions {
     return this.#named.get(key)?.binding.queue
   }
 
-  /** What a client's named subscription collects. */
-  find(
-    clientId: string | undefined,
-    name: string,
-  ): { readonly address: Address; readonly selector: string } | undefined {
+  /** A client's named subscription. */
+  find(clientId: string | undefined, name: string): NamedSubscriptionInfo | undefined {
     const named = this.#find(clientId, name)
-    return named === undefined ? undefined : { address: named.binding.filter, selector: named.selectorText }
+    return named === undefined ? undefined : infoOf(named)
+  }
+
+  /** All named subscriptions of a client, or, without one, those that belong to no client. */
+  namedOf(clientId: string | undefined): readonly NamedSubscriptionInfo[] {
+    return [...(this.#byClient.get(clientId) ?? [])].map(infoOf)
   }
 
   /** Removes a named subscription with all it has collected. */
@@ -88,13 +96,14 @@ export class Subscriptions {
     const clientId = typeof settings.clientId === 'string' ? settings.clientId : undefined
     const named = this.#makeNamed({
       key,
+      clientId,
+      name: key.slice(keyOf(kindOf(true, settings.shared === true), clientId, '').length),
       filter: address,
       selector,
       selectorText: String(settings.selector),
       isDurable: true,
       isShared: settings.shared === true,
       noLocal: settings.noLocal === true ? new MessageSource('', clientId, '') : undefined,
-      clientId,
     })
     return named.binding.queue
   }
@@ -177,26 +186,31 @@ export class Subscriptions {
     name: string,
     selector: Selector | undefined,
   ): BrokerSubscription | BrokerError {
-    const { durable = false, shared = false } = request
+    const { durable = false, shared = false, isGlobal = false } = request
     if (!durable && !shared)
       return new BrokerError('invalid-request', `subscription "${name}" is neither durable nor shared`)
     if (durable && !shared && session.clientId === undefined) {
       return new BrokerError('invalid-request', `the durable subscription "${name}" needs a client id`)
     }
-    const key = keyOf(shared ? (durable ? 'shared' : 'shared-live') : 'own', session.clientId, name)
+    if (isGlobal && !shared) {
+      return new BrokerError('invalid-request', `the subscription "${name}" belongs to a client unless it is shared`)
+    }
+    const clientId = isGlobal ? undefined : session.clientId
+    const key = keyOf(kindOf(durable, shared), clientId, name)
     const found = this.#current(key, request)
     if (found instanceof BrokerError) return found
     const named =
       found ??
       this.#makeNamed({
         key,
+        clientId,
+        name,
         filter: request.address,
         selector,
         selectorText: request.selector ?? '',
         isDurable: durable,
         isShared: shared,
         noLocal: request.noLocal === true ? session.source : undefined,
-        clientId: session.clientId,
       })
     const isNew = found === undefined
     if (isNew && durable) named.binding.queue.ownerId()
@@ -247,9 +261,11 @@ export class Subscriptions {
     })
     const { filter, selector, noLocal } = init
     const binding: Binding = { filter, queue, selector, noLocal, slow: undefined, end: undefined }
-    const { key, isDurable, isShared, selectorText } = init
-    const named: NamedSubscription = { key, isDurable, isShared, selectorText, binding, consumerCount: 0 }
+    const { key, clientId, name, isDurable, isShared, selectorText } = init
+    const named = { key, clientId, name, isDurable, isShared, selectorText, binding, consumerCount: 0 }
     this.#named.set(key, named)
+    const ofClient = this.#byClient.get(clientId) ?? new Set()
+    this.#byClient.set(clientId, ofClient.add(named))
     this.#router.bind(binding)
     return named
   }
@@ -264,6 +280,9 @@ export class Subscriptions {
 
   #drop(named: NamedSubscription): void {
     this.#named.delete(named.key)
+    const ofClient = this.#byClient.get(named.clientId)
+    ofClient?.delete(named)
+    if (ofClient?.size === 0) this.#byClient.delete(named.clientId)
     this.#router.unbind(named.binding)
     named.binding.queue.delete()
   }
@@ -289,13 +308,14 @@ export class Subscriptions {
 
 interface NamedInit {
   readonly key: string
+  readonly clientId: string | undefined
+  readonly name: string
   readonly filter: Address
   readonly selector: Selector | undefined
   readonly selectorText: string
   readonly isDurable: boolean
   readonly isShared: boolean
   readonly noLocal: MessageSource | undefined
-  readonly clientId: string | undefined
 }
 
 function settingsOf(init: NamedInit): OwnerSpec['settings'] {
@@ -309,11 +329,24 @@ function settingsOf(init: NamedInit): OwnerSpec['settings'] {
   return settings
 }
 
+function infoOf(named: NamedSubscription): NamedSubscriptionInfo {
+  const { name, isDurable, isShared, selectorText, consumerCount, binding } = named
+  const { filter: address, queue } = binding
+  return { name, address, selector: selectorText, isDurable, isShared, consumerCount, messageCount: queue.count }
+}
+
+type SubscriptionKind = 'own' | 'shared' | 'shared-live'
+
+function kindOf(isDurable: boolean, isShared: boolean): SubscriptionKind {
+  if (!isShared) return 'own'
+  return isDurable ? 'shared' : 'shared-live'
+}
+
 /**
  * A shared subscription that is durable is not the one of the same name that is not (Jakarta Messaging 3.1, section 8.3).
  * Lengths are written out, so that no two pairs of client id and name share a key.
  */
-function keyOf(kind: 'own' | 'shared' | 'shared-live', clientId: string | undefined, name: string): string {
+function keyOf(kind: SubscriptionKind, clientId: string | undefined, name: string): string {
   const owner = clientId === undefined ? '-' : `${clientId.length}:${clientId}`
   return `${kind}/${owner}/${name}`
 }

@@ -35,6 +35,8 @@ export class Topic {
   isDeleted: boolean
   /** Messages published since it was made. */
   publishedCount: number
+  /** True if the last message put there was for no subscription. */
+  wentNowhere: boolean
   readonly #bindings: Bindings
   readonly #retained: Retained
   #matching: readonly Binding[]
@@ -45,6 +47,7 @@ export class Topic {
     this.policy = policy
     this.isDeleted = false
     this.publishedCount = 0
+    this.wentNowhere = false
     this.#bindings = bindings
     this.#retained = retained
     this.#matching = []
@@ -93,11 +96,14 @@ export class Topic {
   put(message: Message): boolean {
     this.publishedCount += 1
     let isStored = message.retain && this.#retained.keep(message)
+    let wentNowhere = true
     for (const binding of this.bindings) {
       if (!isFor(binding, message)) continue
+      wentNowhere = false
       if (binding.slow !== undefined && this.#isDropped(binding)) continue
       if (binding.queue.put(message)) isStored = true
     }
+    this.wentNowhere = wentNowhere
     return isStored
   }
 

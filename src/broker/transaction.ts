@@ -2,33 +2,47 @@ import type { Message } from '../message.ts'
 import type { Outcome, SendNumber, Transaction } from '../session.ts'
 import type { QueuedDelivery } from './delivery.ts'
 import type { BrokerSession } from './session.ts'
+import type { StateChange } from './states.ts'
 
 export interface HeldSettlement {
   readonly delivery: QueuedDelivery
   readonly outcome: Outcome
 }
 
-/** Sends and settlements held back until they are applied in one turn, and so in one batch of the store. */
+/** What a transaction does when it is committed. */
+export interface Held {
+  readonly sends: readonly Message[]
+  readonly settlements: readonly HeldSettlement[]
+  readonly states: readonly StateChange[]
+}
+
+/** Sends, settlements and states held back until they are applied in one turn, and so in one batch of the store. */
 export class BrokerTransaction implements Transaction {
   /** Until it is committed or aborted; written by itself only. */
   isOpen: boolean
   readonly #session: BrokerSession
   #sends: Message[]
   #settlements: HeldSettlement[]
+  #states: StateChange[]
 
   constructor(session: BrokerSession) {
     this.isOpen = true
     this.#session = session
     this.#sends = []
     this.#settlements = []
+    this.#states = []
   }
 
   get operationCount(): number {
-    return this.#sends.length + this.#settlements.length
+    return this.#sends.length + this.#settlements.length + this.#states.length
   }
 
   send(message: Message): void {
     this.#sends.push(message)
+  }
+
+  putState(change: StateChange): void {
+    this.#states.push(change)
   }
 
   /** Holds a settlement back; once it has ended, the delivery stays unsettled. */
@@ -39,10 +53,9 @@ export class BrokerTransaction implements Transaction {
   }
 
   commit(): SendNumber {
-    const sends = this.#sends
-    const settlements = this.#settlements
+    const held: Held = { sends: this.#sends, settlements: this.#settlements, states: this.#states }
     this.#end()
-    return this.#session.apply(sends, settlements)
+    return this.#session.apply(held)
   }
 
   abort(): void {
@@ -55,6 +68,7 @@ export class BrokerTransaction implements Transaction {
     this.isOpen = false
     this.#sends = []
     this.#settlements = []
+    this.#states = []
     this.#session.ended(this)
   }
 }

@@ -82,7 +82,7 @@ const limits = z
       max: many,
       default: defaultLimits.transactionsPerSessionMax,
     }),
-    transactionOperationsMax: count('Sends and settlements of one transaction.', {
+    transactionOperationsMax: count('Sends, settlements and states of one transaction.', {
       min: 1,
       max: many,
       default: defaultLimits.transactionOperationsMax,
@@ -92,6 +92,11 @@ const limits = z
       min: 0,
       max: many,
       default: defaultLimits.retainedMessagesMax,
+    }),
+    statesMax: count('States that protocols keep for their sessions, packet ids among them.', {
+      min: 0,
+      max: many,
+      default: defaultLimits.statesMax,
     }),
     selectorCharactersMax: count('Length of a selector.', {
       min: 1,

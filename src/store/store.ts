@@ -1,4 +1,5 @@
 import type { BrokerError } from '../errors.ts'
+import { stateBytesMax, stateKeyBytesMax } from '../limits.ts'
 import type { ContentFormat, Message } from '../message.ts'
 
 /** A queue, a durable subscription, or the retained messages, as the store knows them. */
@@ -32,10 +33,6 @@ export interface StoredEntry {
   /** Not to be delivered before, milliseconds since the epoch; 0: at once. */
   readonly notBefore: number
 }
-
-/** The longest value and the longest key, in UTF-8, of the small state. */
-export const stateBytesMax = 64 * 1024
-export const stateKeyBytesMax = 4 * 1024
 
 /** Changes that become durable together or not at all. Filled synchronously, without input or output. */
 export interface WriteBatch {

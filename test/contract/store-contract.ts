@@ -1,16 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { stateBytesMax, stateKeyBytesMax } from '../../src/limits.ts'
 import type { ContentFormat, Message } from '../../src/message.ts'
 import { MessageSource } from '../../src/message.ts'
-import {
-  type MessageStore,
-  type OwnerId,
-  type OwnerRecord,
-  type OwnerSpec,
-  type StoredEntry,
-  stateBytesMax,
-  stateKeyBytesMax,
-  type WriteBatch,
-} from '../../src/store/store.ts'
+import type { MessageStore, OwnerId, OwnerRecord, OwnerSpec, StoredEntry, WriteBatch } from '../../src/store/store.ts'
 import { type MessageGiven, messageOf } from '../support/messages.ts'
 
 /** Where one store after another keeps its messages. */

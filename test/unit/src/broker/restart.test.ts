@@ -153,7 +153,7 @@ describe.each(['closed', 'abandoned'] as const)('a broker opened after one was %
 
     const second = await brokers.next()
     const [again, stranger] = [second.connect('me'), second.connect('other')]
-    expect(again.session.findSubscription('mine')).toEqual({
+    expect(again.session.findSubscription('mine')).toMatchObject({
       address: Address.must('topic', 'prices.*'),
       selector: "color = 'red'",
     })

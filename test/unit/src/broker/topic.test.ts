@@ -392,7 +392,7 @@ describe('a durable subscription', () => {
     const client = test.connect('me')
     client.subscribe('topic://prices', { ...durable, selector: 'TRUE' }).subscription.close()
     client.send('topic://prices', 'a', { durable: true })
-    expect(client.session.findSubscription('mine')).toEqual({
+    expect(client.session.findSubscription('mine')).toMatchObject({
       address: Address.must('topic', 'prices'),
       selector: 'TRUE',
     })
@@ -522,5 +522,107 @@ describe('a shared subscription', () => {
     for (const text of numbered(6)) client.send('topic://prices', text, { groupId: 'g' })
     await test.settle()
     expect(consumers.map((consumer) => consumer.texts.length).sort()).toEqual([0, 6])
+  })
+})
+
+describe('a shared subscription that belongs to no client', () => {
+  const global = { ...shared, isGlobal: true }
+
+  test.each([false, true])('is shared by clients of every id (durable: %s)', async (isDurable) => {
+    const test = await TestBroker.open()
+    const request = { ...global, durable: isDurable }
+    const [first, second] = [test.connect('a'), test.connect('b')]
+    const consumers = [first.subscribe('topic://prices.*', request), second.subscribe('topic://prices.*', request)]
+    const own = first.subscribe('topic://prices.*', { ...request, isGlobal: false })
+    test.connect().sendAll('topic://prices.eu', numbered(4))
+    await test.settle()
+    expect([...consumers, own].map((consumer) => consumer.texts)).toEqual([['m0', 'm2'], ['m1', 'm3'], numbered(4)])
+    first.session.close('lost')
+    await test.settle()
+    expect(consumers[1]!.texts).toEqual(['m1', 'm3', 'm0', 'm2'])
+  })
+
+  test('goes on collecting if it is durable, over a restart too, until it is removed', async () => {
+    const first = await TestBroker.open()
+    const request = { ...global, durable: true }
+    first.connect('a').subscribe('topic://prices', request).subscription.close()
+    first.connect().sendAll('topic://prices', numbered(2), { durable: true })
+    await first.settle()
+    const second = await TestBroker.open({ store: first.store })
+    const consumer = second.connect('b').subscribe('topic://prices', request)
+    await second.settle()
+    expect(consumer.texts).toEqual(numbered(2))
+    const { session } = second.connect('c')
+    expect(session.deleteSubscription('ours')?.code).toBe('not-found')
+    expect(session.deleteSubscription('ours', true)?.code).toBe('in-use')
+    consumer.subscription.close()
+    expect(session.findSubscription('ours', true)).toMatchObject({ isDurable: true, isShared: true, messageCount: 2 })
+    expect(session.deleteSubscription('ours', true)).toBeUndefined()
+    expect(session.findSubscription('ours', true)).toBeUndefined()
+  })
+
+  test('has to be shared', async () => {
+    const test = await TestBroker.open()
+    expect(refusal(test.connect('a'), 'topic://prices', { ...durable, isGlobal: true })).toBe('invalid-request')
+  })
+})
+
+describe('the named subscriptions of a client', () => {
+  test('are listed and removed while it is not connected, by a broker that has read them back too', async () => {
+    const first = await TestBroker.open()
+    const client = first.connect('device/7')
+    client.subscribe('topic://prices.*', { name: 'prices/+', durable: true, selector: 'TRUE' })
+    client.subscribe('topic://news', { name: 'news', durable: true, shared: true })
+    first.connect('other').subscribe('topic://news', { name: 'theirs', durable: true })
+    first.connect().subscribe('topic://news', { name: "everybody's", durable: true, shared: true })
+    client.sendAll('topic://prices.eu', numbered(3), { durable: true })
+    expect(first.broker.subscriptionsOf('device/7')).toMatchObject([{ consumerCount: 1 }, { consumerCount: 1 }])
+    await first.settle()
+    const test = await TestBroker.open({ store: first.store })
+    expect(test.broker.subscriptionsOf('device/7')).toEqual([
+      {
+        name: 'prices/+',
+        address: Address.must('topic', 'prices.*'),
+        selector: 'TRUE',
+        isDurable: true,
+        isShared: false,
+        consumerCount: 0,
+        messageCount: 3,
+      },
+      expect.objectContaining({ name: 'news', isShared: true }),
+    ])
+    expect(test.broker.subscriptionsOf(undefined).map(({ name }) => name)).toEqual(["everybody's"])
+    for (const { name } of test.broker.subscriptionsOf('device/7')) {
+      expect(test.broker.deleteSubscription('device/7', name)).toBeUndefined()
+    }
+    expect(test.broker.deleteSubscription('device/7', 'news')?.code).toBe('not-found')
+    expect([test.broker.subscriptionsOf('device/7'), test.broker.memory.bytes]).toEqual([[], 0])
+    await test.settle()
+    const last = await TestBroker.open({ store: first.store })
+    expect(last.broker.subscriptionsOf('device/7')).toEqual([])
+    expect(last.broker.subscriptionsOf('other')).toHaveLength(1)
+  })
+})
+
+describe('a sender', () => {
+  test('can ask whether its message was for anybody', async () => {
+    const test = await TestBroker.open()
+    const [me, other] = [test.connect('me'), test.connect('other')]
+    const wentNowhere = (to: string) => {
+      me.send(to, 'm')
+      return me.session.wentNowhere
+    }
+    expect([me.session.wentNowhere, wentNowhere('topic://news'), wentNowhere('orders')]).toEqual([false, true, false])
+    const passing = other.subscribe('topic://news', { credit: 0 })
+    const own = me.subscribe('topic://news', { noLocal: true })
+    other.subscribe('topic://news', { selector: 'FALSE' })
+    expect(wentNowhere('topic://news')).toBe(false)
+    passing.subscription.close()
+    expect(wentNowhere('topic://news')).toBe(true)
+    other.send('topic://news', 'm')
+    expect(other.session.wentNowhere).toBe(false)
+    own.subscription.close()
+    me.subscribe('topic://news', durable).subscription.close()
+    expect(wentNowhere('topic://news')).toBe(false)
   })
 })
