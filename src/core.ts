@@ -21,6 +21,7 @@ export {
   type Consumer,
   type Delivery,
   failed,
+  type Modified,
   type NamedSubscriptionInfo,
   type Outcome,
   released,

@@ -11,6 +11,7 @@ export {
   type Consumer,
   type Delivery,
   failed,
+  type Modified,
   type NamedSubscriptionInfo,
   type Outcome,
   released,

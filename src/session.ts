@@ -12,8 +12,23 @@ export type Outcome =
   | { readonly kind: 'rejected'; readonly reason: string }
   /** Back in its place, the delivery count unchanged. */
   | { readonly kind: 'released' }
-  /** Back in its place with one more failed delivery, after `delayMs` or else the destination's redelivery delay. */
-  | { readonly kind: 'modified'; readonly delayMs?: number }
+  /** Back in its place, by default with one more failed delivery. */
+  | Modified
+
+export interface Modified {
+  readonly kind: 'modified'
+  /** Not delivered again before; without it after the destination's redelivery delay, or at once if it has not failed. */
+  readonly delayMs?: number | undefined
+  /** False: the delivery count stays as it is (AMQP's delivery-failed). */
+  readonly hasFailed?: boolean | undefined
+  /** True: never again to this subscription (AMQP's undeliverable-here); it waits for another one. */
+  readonly isUndeliverableHere?: boolean | undefined
+  /**
+   * What {@link Delivery.annotations} is from now on, in the adapter's own writing, merged by the adapter with what was there.
+   * The bytes are copied. Kept until the broker stops.
+   */
+  readonly annotations?: Uint8Array | undefined
+}
 
 export const accepted: Outcome = { kind: 'accepted' }
 export const released: Outcome = { kind: 'released' }
@@ -30,6 +45,8 @@ export interface Delivery {
   readonly redelivered: boolean
   /** True if it is the topic's retained message, sent because the subscription is new. */
   readonly isRetained: boolean
+  /** What consumers have added to it by modifying it, in the writing of their protocol. */
+  readonly annotations: Uint8Array | undefined
   /** For the adapter's own use while the delivery is unsettled: an ack id, a packet id. */
   tag: number
 }
@@ -38,7 +55,10 @@ export interface Delivery {
 export interface Consumer {
   /** One message; it costs one credit. */
   deliver(delivery: Delivery): void
-  /** The subscription is over: a browser has seen all (no error), or the broker ended it. Nothing is delivered after. */
+  /**
+   * The subscription is over: a browser has seen all (no error; it needs no credit for that), or the broker ended it. Nothing is
+   * delivered after.
+   */
   ended(error?: BrokerError): void
 }
 
@@ -92,7 +112,16 @@ export interface Subscription {
   /** Messages it may still be given. */
   readonly credit: number
   readonly unsettledCount: number
+  /** A negative number takes credit back, as far as there is any. */
   addCredit(messages: number): void
+  /**
+   * Has the credit used up: once it has been given all that waits for it now, on disk too, the rest of its credit is taken back and
+   * `done` is told how much that was. Called once, within a turn, behind the deliveries, or before `drain` returns if there is
+   * nothing to wait for; never if the subscription ends first. `undefined`, and another call, forget the one before.
+   */
+  drain(done: ((creditLeft: number) => void) | undefined): void
+  /** Puts the topics' retained messages before all that waits, as for a new subscription; nothing for one to queues. */
+  recall(): void
   /** Settles one delivery; within a transaction, when that commits. Settled before: nothing happens. */
   settle(delivery: Delivery, outcome: Outcome, transaction?: Transaction): void
   /** Settles every unsettled delivery up to and including this one, in the order of delivery. Returns them. */

@@ -1,4 +1,5 @@
 import type { Backlog, Surfaced } from './backlog.ts'
+import type { Context } from './context.ts'
 import { QueuedDelivery } from './delivery.ts'
 import type { DeliveryList } from './delivery-list.ts'
 import { isExpired } from './expiry.ts'
@@ -25,30 +26,37 @@ export class Browser {
   /** The order of the last message looked at, for each priority: one that comes back is not shown again. */
   readonly #seenOrders: number[]
   readonly #queue: Queue
-  readonly #onRead: () => void
+  readonly #context: Context
   /** What has been read of the backlog, for each priority, and whether that was the last of it. */
-  readonly #pages: Surfaced[][]
+  readonly #pages: QueuedDelivery[][]
   readonly #isRead: boolean[]
   #isReading: boolean
+  /** The order of what was seen before the last one of that priority, and whether that was read. */
+  #orderBefore: number
+  #isOfPage: boolean
 
-  /** `onRead`: more has been read, and can be served. */
-  constructor(feed: Feed, queue: Queue, lastOrder: number, onRead: () => void) {
+  constructor(feed: Feed, queue: Queue, context: Context, lastOrder: number) {
     this.feed = feed
     this.#queue = queue
-    this.#onRead = onRead
+    this.#context = context
     this.#pages = []
     this.#isRead = []
     this.#isReading = false
+    this.#orderBefore = 0
+    this.#isOfPage = false
     this.walker = new Walker()
     this.#lastOrder = lastOrder
     this.#seenOrders = new Array<number>(10).fill(Number.NEGATIVE_INFINITY)
   }
 
-  /** Shows what credit allows, looking at up to `budget` messages, and ends the subscription after the last one. */
+  /**
+   * Shows what credit allows, looking at up to `budget` messages, and ends the subscription after the last one, with credit left or
+   * without.
+   */
   serve(view: View, budget: number): number {
     const { subscription, selector } = this.feed
     let left = budget
-    while (subscription.isReady && left > 0) {
+    while (!subscription.isEnded && !subscription.session.isSuspended && left > 0) {
       const seen = this.#next(view)
       if (seen === 'reading') return left
       if (seen === undefined) {
@@ -57,9 +65,22 @@ export class Browser {
       }
       left -= 1
       if (isExpired(seen, view.now)) continue
-      if (selector === undefined || selector.matches(seen.message)) subscription.show(seen)
+      if (selector !== undefined && !selector.matches(seen.message)) continue
+      if (subscription.credit === 0) {
+        this.#unsee(seen)
+        return left
+      }
+      subscription.show(copyOf(seen))
     }
     return left
+  }
+
+  /** Leaves the last one that it looked at for another time. */
+  #unsee(seen: QueuedDelivery): void {
+    const { priority } = seen.message
+    this.#seenOrders[priority] = this.#orderBefore
+    if (this.#isOfPage) this.#pages[priority]?.unshift(seen)
+    else this.walker.leaving(seen)
   }
 
   #next({ lists, backlog }: View): QueuedDelivery | undefined | 'reading' {
@@ -78,8 +99,8 @@ export class Browser {
     let next = this.walker.step(priority, list)
     while (next !== undefined && next.order <= seenOrder) next = this.walker.step(priority, list)
     if (next === undefined || next.order > this.#lastOrder) return undefined
-    this.#seenOrders[priority] = next.order
-    return copyOf(next)
+    this.#see(next, seenOrder, false)
+    return next
   }
 
   /** The next of the backlog, read a page at a time. */
@@ -89,19 +110,25 @@ export class Browser {
     while (next !== undefined && next.sequence <= seenOrder) next = this.#pages[priority]?.shift()
     if (next !== undefined) {
       if (next.sequence > this.#lastOrder) return undefined
-      this.#seenOrders[priority] = next.sequence
-      return deliveryOf(next, this.#queue)
+      this.#see(next, seenOrder, true)
+      return next
     }
     if (!backlog.has(priority) || this.#isRead[priority] === true) return undefined
     if (this.#isReading) return 'reading'
     this.#isReading = true
-    void backlog.peek(priority, Math.max(seenOrder, 0), pageCount).then((page) => {
+    backlog.peek(priority, Math.max(seenOrder, 0), pageCount).then((page) => {
       this.#isReading = false
-      this.#pages[priority] = [...page]
+      this.#pages[priority] = page.map((surfaced) => deliveryOf(surfaced, this.#queue))
       this.#isRead[priority] = page.length < pageCount || (page.at(-1)?.sequence ?? 0) > this.#lastOrder
-      this.#onRead()
-    })
+      this.#context.turn.markDispatch(this.#queue)
+    }, this.#context.readFailed)
     return 'reading'
+  }
+
+  #see(delivery: QueuedDelivery, orderBefore: number, isOfPage: boolean): void {
+    this.#seenOrders[delivery.message.priority] = delivery.order
+    this.#orderBefore = orderBefore
+    this.#isOfPage = isOfPage
   }
 }
 
@@ -109,7 +136,6 @@ function deliveryOf(surfaced: Surfaced, queue: Queue): QueuedDelivery {
   const delivery = new QueuedDelivery(queue, surfaced.message, surfaced.sequence)
   delivery.deliveryCount = surfaced.deliveryCount
   delivery.redelivered = surfaced.redelivered
-  delivery.state = 'settled'
   return delivery
 }
 
@@ -117,6 +143,7 @@ function copyOf(seen: QueuedDelivery): QueuedDelivery {
   const copy = new QueuedDelivery(seen.queue, seen.message, seen.sequence)
   copy.deliveryCount = seen.deliveryCount
   copy.redelivered = seen.redelivered
+  copy.modification = seen.modification
   copy.state = 'settled'
   return copy
 }

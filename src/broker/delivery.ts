@@ -6,6 +6,13 @@ import type { BrokerSubscription } from './subscription.ts'
 /** Where a delivery is: waiting in its queue, waiting for its time, at a consumer, or done with. */
 export type DeliveryState = 'ready' | 'delayed' | 'unsettled' | 'settled'
 
+/** What consumers have made of a delivery that they gave back. */
+export interface Modification {
+  annotations: Uint8Array | undefined
+  /** Who may not have it again. */
+  readonly refusers: Set<BrokerSubscription>
+}
+
 /** One message's place in one queue, from the moment it is put there until it is settled. */
 export class QueuedDelivery implements Delivery {
   readonly queue: Queue
@@ -25,6 +32,7 @@ export class QueuedDelivery implements Delivery {
   subscription: BrokerSubscription | undefined
   /** The open transaction that settles it. */
   transaction: Transaction | undefined
+  modification: Modification | undefined
   tag: number
   previous: QueuedDelivery | undefined
   next: QueuedDelivery | undefined
@@ -42,8 +50,27 @@ export class QueuedDelivery implements Delivery {
     this.notBefore = 0
     this.subscription = undefined
     this.transaction = undefined
+    this.modification = undefined
     this.tag = 0
     this.previous = undefined
     this.next = undefined
+  }
+
+  get annotations(): Uint8Array | undefined {
+    return this.modification?.annotations
+  }
+
+  /** Bytes it takes beside its message. */
+  get extraBytes(): number {
+    return this.modification?.annotations?.length ?? 0
+  }
+
+  /** Notes what a consumer that gives it back has made of it. */
+  modify(annotations: Uint8Array | undefined, refuser: BrokerSubscription | undefined): void {
+    this.modification ??= { annotations: undefined, refusers: new Set() }
+    const { refusers } = this.modification
+    if (annotations !== undefined) this.modification.annotations = Uint8Array.from(annotations)
+    for (const before of refusers) if (before.isEnded) refusers.delete(before)
+    if (refuser !== undefined) refusers.add(refuser)
   }
 }

@@ -1,7 +1,7 @@
 import type { Address } from '../address.ts'
 import { BrokerError } from '../errors.ts'
 import type { Message } from '../message.ts'
-import type { Outcome } from '../session.ts'
+import type { Modified, Outcome } from '../session.ts'
 import type { OwnerId, OwnerRecord, OwnerSpec, StoredEntry } from '../store/store.ts'
 import type { Dispatchable } from '../turn.ts'
 import { Backlog, type Surfaced } from './backlog.ts'
@@ -16,6 +16,7 @@ import { Heap } from './heap.ts'
 import type { Policy } from './policy.ts'
 import { Ready } from './ready.ts'
 import { type Feed, Rotation } from './rotation.ts'
+import type { BrokerSubscription } from './subscription.ts'
 import { Walker } from './walker.ts'
 
 const priorityMax = 9
@@ -89,6 +90,7 @@ export class Queue implements Dispatchable {
   #reservedCount: number
   #reservedBytes: number
   #isSelective: boolean
+  #isDraining: boolean
 
   constructor(context: Context, options: QueueOptions) {
     this.address = options.address
@@ -122,6 +124,7 @@ export class Queue implements Dispatchable {
     this.#reservedCount = 0
     this.#reservedBytes = 0
     this.#isSelective = false
+    this.#isDraining = false
   }
 
   /** Messages it holds: waiting, delayed and unsettled. */
@@ -272,7 +275,7 @@ export class Queue implements Dispatchable {
   }
 
   attachBrowser(feed: Feed): void {
-    const browser = new Browser(feed, this, this.#lastSequence, () => this.#context.turn.markDispatch(this))
+    const browser = new Browser(feed, this, this.#context, this.#lastSequence)
     this.#browsers.push(browser)
     this.#ready.watch(browser.walker)
     this.#context.turn.markDispatch(this)
@@ -286,7 +289,13 @@ export class Queue implements Dispatchable {
   /** A feed has credit again. */
   offer(feed: Feed): void {
     if (!feed.isBrowser) this.#rotation.offer(feed)
-    if (this.readyCount > 0 || this.#browsers.length > 0) this.#context.turn.markDispatch(this)
+    if (this.readyCount > 0 || this.#browsers.length > 0 || this.#isDraining) this.#context.turn.markDispatch(this)
+  }
+
+  /** A feed wants to be told when nothing more waits for it. */
+  drain(): void {
+    this.#isDraining = true
+    this.#context.turn.markDispatch(this)
   }
 
   pause(): void {
@@ -351,6 +360,7 @@ export class Queue implements Dispatchable {
   /** Takes a waiting delivery out, to be adopted by another queue. */
   release(delivery: QueuedDelivery): void {
     this.#ready.remove(delivery)
+    delivery.state = 'settled'
     this.#unaccount(delivery)
     this.#settled()
   }
@@ -359,6 +369,7 @@ export class Queue implements Dispatchable {
     this.#ready.merge()
     let left = this.isPaused || this.isDeleted ? budget : this.#serve(budget)
     if (this.#browsers.length > 0) left = this.#show(left)
+    if (this.#isDraining && left > 0) this.#tellDrained()
     return left <= 0
   }
 
@@ -367,6 +378,7 @@ export class Queue implements Dispatchable {
    * as that of a transaction does not.
    */
   settle(delivery: QueuedDelivery, outcome: Outcome, isFinal: boolean): void {
+    const { subscription } = delivery
     this.#unsettledCount -= 1
     delivery.subscription = undefined
     if (this.isDeleted) {
@@ -387,7 +399,7 @@ export class Queue implements Dispatchable {
         this.#giveBack(delivery)
         return
       case 'modified':
-        this.#retry(delivery, outcome.delayMs)
+        this.#modify(delivery, outcome, subscription)
         return
       default:
         outcome satisfies never
@@ -455,6 +467,26 @@ export class Queue implements Dispatchable {
     return left
   }
 
+  /** Tells the feeds that wait for it that all there was for them has been given. */
+  #tellDrained(): void {
+    this.#isDraining = false
+    for (const feed of [...this.#feeds, ...this.#browsers.map((browser) => browser.feed)]) {
+      if (!feed.isDraining) continue
+      if (this.#isDryFor(feed)) {
+        feed.isDraining = false
+        feed.subscription.drained()
+      } else this.#isDraining = true
+    }
+  }
+
+  #isDryFor(feed: Feed): boolean {
+    const { subscription } = feed
+    if (subscription.credit === 0 || this.isPaused || this.isDeleted) return true
+    if (feed.isBrowser || subscription.session.isSuspended) return false
+    if (this.readyCount === 0 || (this.#exclusive !== undefined && this.#exclusive !== feed)) return true
+    return this.#isSelective && feed.isDry
+  }
+
   #show(budget: number): number {
     const view = { lists: this.#ready.lists, backlog: this.#backlog, now: this.#context.clock.now() }
     let left = budget
@@ -468,6 +500,7 @@ export class Queue implements Dispatchable {
   #find(feed: Feed, budget: number, now: number): { delivery: QueuedDelivery | undefined; left: number } {
     const walker = feed.walker
     let left = budget
+    feed.isDry = false
     if (walker === undefined) return { delivery: undefined, left }
     for (let priority = priorityMax; priority >= 0; priority -= 1) {
       do {
@@ -489,12 +522,14 @@ export class Queue implements Dispatchable {
       // What is still being read comes before lower priorities.
       if (this.#backlog.has(priority)) return { delivery: undefined, left }
     }
+    feed.isDry = true
     return { delivery: undefined, left }
   }
 
   #isFor(delivery: QueuedDelivery, feed: Feed): boolean {
     const { message } = delivery
     if (feed.selector !== undefined && !feed.selector.matches(message)) return false
+    if (delivery.modification?.refusers.has(feed.subscription) === true) return false
     return message.groupId === undefined || this.#groups === undefined || this.#groups.claim(message.groupId, feed)
   }
 
@@ -519,13 +554,28 @@ export class Queue implements Dispatchable {
     this.#settled()
   }
 
-  #retry(delivery: QueuedDelivery, delayMs: number | undefined): void {
+  #modify(delivery: QueuedDelivery, outcome: Modified, by: BrokerSubscription | undefined): void {
+    const { annotations, isUndeliverableHere, hasFailed = true, delayMs } = outcome
+    if (annotations !== undefined || isUndeliverableHere === true) {
+      this.#unaccount(delivery)
+      delivery.modify(annotations, isUndeliverableHere === true ? by : undefined)
+      this.#account(delivery)
+      if (isUndeliverableHere === true) this.#becomeSelective()
+    }
+    if (hasFailed) this.#fail(delivery, delayMs)
+    else this.#retry(delivery, delayMs ?? 0)
+  }
+
+  #fail(delivery: QueuedDelivery, delayMs: number | undefined): void {
     delivery.deliveryCount += 1
     if (delivery.deliveryCount >= this.policy.deliveriesMax && !this.#isGrave()) {
       this.#die(delivery, { grave: 'DLQ', reason: `not accepted in ${delivery.deliveryCount} deliveries` })
       return
     }
-    const delay = delayMs ?? this.#redeliveryDelay(delivery.deliveryCount)
+    this.#retry(delivery, delayMs ?? this.#redeliveryDelay(delivery.deliveryCount))
+  }
+
+  #retry(delivery: QueuedDelivery, delay: number): void {
     const notBefore = delay > 0 ? this.#context.clock.now() + delay : 0
     if (delivery.isStored) {
       const batch = this.#context.batch()
@@ -739,13 +789,17 @@ export class Queue implements Dispatchable {
   }
 
   #account(delivery: QueuedDelivery): void {
-    this.#bytes += delivery.message.size
+    const { extraBytes } = delivery
+    this.#bytes += delivery.message.size + extraBytes
     this.#context.memory.hold(delivery.message)
+    if (extraBytes > 0) this.#context.memory.add(extraBytes)
   }
 
   #unaccount(delivery: QueuedDelivery): void {
-    this.#bytes -= delivery.message.size
+    const { extraBytes } = delivery
+    this.#bytes -= delivery.message.size + extraBytes
     this.#context.memory.release(delivery.message)
+    if (extraBytes > 0) this.#context.memory.subtract(extraBytes)
   }
 
   /** One message less: senders at the gate may go on. */

@@ -20,6 +20,10 @@ export class Feed {
   isInRotation: boolean
   /** Its own way through the queue, while the queue cannot simply serve its head. */
   walker: Walker | undefined
+  /** True if its walker has found nothing more for it. */
+  isDry: boolean
+  /** True while its subscription waits to hear that nothing more waits here. */
+  isDraining: boolean
 
   constructor(subscription: BrokerSubscription, options: FeedOptions) {
     this.subscription = subscription
@@ -29,6 +33,8 @@ export class Feed {
     this.selector = options.selector
     this.isInRotation = false
     this.walker = undefined
+    this.isDry = false
+    this.isDraining = false
   }
 }
 

@@ -16,10 +16,13 @@ export class BrokerSubscription implements Subscription {
   readonly #consumer: Consumer
   readonly #unsettled: DeliveryList
   readonly #places: { readonly queue: Queue; readonly feed: Feed }[]
+  /** Puts the retained messages of its topics before all that waits. */
+  onRecall: (() => void) | undefined
   /** Undoes what the subscription holds at the router; called once, after the unsettled deliveries have gone back. */
   onEnd: (() => void) | undefined
   isEnded: boolean
   #credit: number
+  #onDrained: ((creditLeft: number) => void) | undefined
 
   constructor(session: BrokerSession, consumer: Consumer, how: { presettled: boolean; isPattern: boolean }) {
     this.session = session
@@ -28,9 +31,11 @@ export class BrokerSubscription implements Subscription {
     this.#consumer = consumer
     this.#unsettled = new DeliveryList()
     this.#places = []
+    this.onRecall = undefined
     this.onEnd = undefined
     this.isEnded = false
     this.#credit = 0
+    this.#onDrained = undefined
   }
 
   get credit(): number {
@@ -55,14 +60,39 @@ export class BrokerSubscription implements Subscription {
   leave(queue: Queue): boolean {
     const index = this.#places.findIndex((place) => place.queue === queue)
     if (index >= 0) this.#places.splice(index, 1)
+    this.drained()
     return this.#places.length === 0 && !this.isPattern
   }
 
   addCredit(messages: number): void {
-    if (this.isEnded || messages <= 0) return
+    if (this.isEnded) return
     const wasReady = this.isReady
-    this.#credit += messages
+    this.#credit = Math.max(0, this.#credit + messages)
     if (!wasReady) this.offer()
+  }
+
+  drain(done: ((creditLeft: number) => void) | undefined): void {
+    if (this.isEnded) return
+    this.#onDrained = done
+    for (const { queue, feed } of this.#places) {
+      feed.isDraining = done !== undefined && this.#credit > 0
+      if (feed.isDraining) queue.drain()
+    }
+    this.drained()
+  }
+
+  /** Nothing more waits at one of its queues: if that was the last of them, the rest of the credit goes. */
+  drained(): void {
+    const done = this.#onDrained
+    if (done === undefined || this.#places.some(({ feed }) => feed.isDraining)) return
+    const creditLeft = this.#credit
+    this.#onDrained = undefined
+    this.#credit = 0
+    done(creditLeft)
+  }
+
+  recall(): void {
+    if (!this.isEnded) this.onRecall?.()
   }
 
   /** Lines up again at its queues, if it can take messages. */

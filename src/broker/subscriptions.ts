@@ -173,6 +173,7 @@ export class Subscriptions {
     if (request.retained !== 'none') this.#recall(binding)
     this.#router.bind(binding)
     this.#feed(subscription, queue, request)
+    subscription.onRecall = () => this.#recall(binding)
     subscription.onEnd = () => {
       this.#router.unbind(binding)
       queue.delete()
@@ -221,6 +222,7 @@ export class Subscriptions {
     })
     named.consumerCount += 1
     this.#feed(subscription, named.binding.queue, request)
+    subscription.onRecall = () => this.#recall(named.binding)
     subscription.onEnd = () => {
       named.consumerCount -= 1
       if (named.consumerCount === 0 && !named.isDurable) this.#drop(named)

@@ -157,6 +157,16 @@ describe('a queue longer than its window, in the journal', () => {
     expectSame(browser.deliveries.map(indexOf), numbers(longer + 3_000))
   })
 
+  test.each([undefined, 'JMSPriority = 4'])('is drained to its end, on disk too (selector %s)', async (selector) => {
+    await fill(await next(), longer)
+    const test = await next()
+    const consumer = test.connect().subscribe('q', { credit: longer + 7, selector })
+    const told: number[][] = []
+    consumer.subscription.drain((creditLeft) => told.push([creditLeft, consumer.deliveries.length]))
+    await until(test, () => told.length > 0)
+    expect(told).toEqual([[7, longer]])
+  })
+
   test('is purged of all but what a consumer has, in the store too', async () => {
     const first = await next()
     await fill(first, longer)

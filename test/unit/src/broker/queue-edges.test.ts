@@ -402,7 +402,7 @@ describe('a browser', () => {
   test('shows what it has not come to yet and is given back before it does', async () => {
     const test = await TestBroker.open()
     const client = test.connect()
-    client.sendAll('orders', numbered(4))
+    client.sendAll('orders', numbered(5))
     const browser = client.subscribe('orders', { browse: true, credit: 1 })
     await test.settle()
     const consumer = client.subscribe('orders', { credit: 4 })
@@ -411,7 +411,31 @@ describe('a browser', () => {
     await test.settle()
     browser.subscription.addCredit(10)
     await test.settle()
-    expect(browser.texts).toEqual(['m0', 'm2'])
+    expect(browser.texts).toEqual(['m0', 'm2', 'm4'])
+  })
+
+  test.each([0, 1, 3])('of %i messages with credit for as many ends after the last one', async (count) => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    client.sendAll('orders', numbered(count))
+    client.send('orders', 'other', { properties: { color: 'blue' } })
+    const browser = client.subscribe('orders', { browse: true, credit: count, selector: 'color IS NULL' })
+    await test.settle()
+    expect([browser.texts, browser.isOver, browser.endedBy]).toEqual([numbered(count), true, undefined])
+  })
+
+  test('without credit waits before the next message, of which it is told once', async () => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    client.sendAll('orders', numbered(3))
+    const browser = client.subscribe('orders', { browse: true, credit: 1 })
+    for (let count = 1; count <= 3; count += 1) {
+      await test.settle()
+      client.send('orders', 'later')
+      await test.settle()
+      expect([browser.texts, browser.isOver]).toEqual([numbered(count), count === 3])
+      browser.subscription.addCredit(1)
+    }
   })
 
   test('shows nothing that has expired, though it has not been swept yet', async () => {
