@@ -83,14 +83,17 @@ export class Consumer implements ClientEvents, Committable {
 
   onMessage(client: Client, frame: Frame): void {
     const { bytes, bodyStart, bodyEnd } = frame
-    const { run, bodyBytes } = this.#plan
+    const { run, bodyBytes, forgottenEvery } = this.#plan
+    let isForgotten = false
     if (bodyEnd - bodyStart < stampBytes || runOf(bytes, bodyStart) !== run) this.#ledger.takeForeign()
     else {
       if (bodyEnd - bodyStart !== bodyBytes) this.#ledger.takeAltered()
-      this.#ledger.take(client.number, producerOf(bytes, bodyStart), sequenceOf(bytes, bodyStart))
+      const sequence = sequenceOf(bytes, bodyStart)
+      this.#ledger.take(client.number, producerOf(bytes, bodyStart), sequence)
+      isForgotten = forgottenEvery > 0 && sequence % forgottenEvery === 0
       this.#time(client.readAtMs, timeOf(bytes, bodyStart))
     }
-    if (!this.#acknowledges) return
+    if (!this.#acknowledges || isForgotten) return
     writeAck(client.output, ackHead, bytes, frame.valueStart(Header.ack), frame.valueEnd(Header.ack))
   }
 

@@ -10,6 +10,7 @@ import {
 import type { Load } from './plan.ts'
 import { Generator, PauseReader, Program, programFile, type Workplace } from './processes.ts'
 import type { BacklogRow, FlowRow, IdleRow, Row, StartRow } from './rows.ts'
+import { type StoreCourse, StoreRun } from './store/course.ts'
 
 export interface Settings {
   readonly rounds: number
@@ -53,7 +54,7 @@ export interface StartCourse {
 }
 
 /** What the measured runs of a row gave, by round. */
-export type Course = FlowCourse | BacklogCourse | IdleCourse | StartCourse
+export type Course = FlowCourse | BacklogCourse | IdleCourse | StartCourse | StoreCourse
 
 /** Told of every measurement as it is made. */
 export type Note = (row: string, subject: string, round: number, figures: object) => void
@@ -87,6 +88,8 @@ export class Bench {
         return this.#idle(row)
       case 'start':
         return this.#start(row)
+      case 'store':
+        return new StoreRun(this.#settings, this.#workplace, this.#note).run(row)
       default:
         return row satisfies never
     }

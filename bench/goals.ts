@@ -1,5 +1,6 @@
 import type { BacklogCourse, Course, FlowCourse, IdleCourse, StartCourse } from './course.ts'
 import { median, ratio } from './statistics.ts'
+import { storeGoalsOf } from './store/goals.ts'
 import { fixed, percent, percents } from './text.ts'
 
 /** A number to reach, and what it is. */
@@ -21,6 +22,8 @@ export function goalsOf(course: Course): readonly Goal[] {
       return [idleGoal(course)]
     case 'start':
       return [startGoal(course)]
+    case 'store':
+      return storeGoalsOf(course)
     default:
       return course satisfies never
   }

@@ -83,6 +83,8 @@ export class Generators {
       run,
       destination: `/${shape.isTopic ? 'topic' : 'queue'}/bench.${name}`,
       load,
+      firstSequence: 0,
+      forgottenEvery: 0,
       progressFile: this.#workplace.file(name),
     }
   }
@@ -194,7 +196,8 @@ export function isClean(trouble: Trouble): boolean {
   return lost + duplicated + reordered + foreign + altered + unconfirmed === 0 && errors.length === 0
 }
 
-function troubleOf(produced: Produced, consumed: Consumed): Trouble {
+/** What went wrong in what was sent and in what came of it. */
+export function troubleOf(produced: Produced, consumed: Consumed): Trouble {
   const sent = produced.sent.reduce((sum, count) => sum + count, 0)
   return {
     ...consumed.findings,

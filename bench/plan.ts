@@ -28,12 +28,18 @@ export interface FlowPlan {
   readonly producers: number
   readonly consumers: number
   readonly bodyBytes: number
+  /** To be kept on disk. */
+  readonly isPersistent: boolean
   readonly ack: 'auto' | 'client-individual'
   /** Messages of one producer that wait for their receipt. */
   readonly window: number
   /** Messages of all producers that no consumer has got yet, so that no backlog builds up; 0: as many as there are. */
   readonly unreceivedMax: number
   readonly load: Load
+  /** Number of the first message of each producer: those before it were sent by an earlier plan of the same run. */
+  readonly firstSequence: number
+  /** The consumers leave every so manieth message unacknowledged; 0: none. */
+  readonly forgottenEvery: number
   /** Where the consumers say how much they have got. */
   readonly progressFile: string
 }

@@ -1,6 +1,5 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -23,8 +22,9 @@ export class Workplace {
   readonly folder: string
   readonly #children: Set<ChildProcess>
 
-  constructor() {
-    this.folder = mkdtempSync(join(tmpdir(), 'manifoldmq-bench-'))
+  /** `parent`: where the folder is made; what is stored is stored there. */
+  constructor(parent: string) {
+    this.folder = mkdtempSync(join(parent, 'manifoldmq-bench-'))
     this.#children = new Set()
   }
 
@@ -78,6 +78,11 @@ export class Program {
 
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
+  }
+
+  /** Ends it as a power cut would, but for what the operating system has in memory. */
+  async kill(): Promise<void> {
+    await ended(this.#child, () => this.#child.kill('SIGKILL'))
   }
 
   /** Asks it to end, so that it can write what it has to write, and makes it after a while. */

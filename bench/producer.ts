@@ -24,11 +24,11 @@ class Line {
   sent: number
   confirmed: number
 
-  constructor(client: Client, bodies: readonly StampedBody[]) {
+  constructor(client: Client, bodies: readonly StampedBody[], firstSequence: number) {
     this.client = client
     this.#bodies = bodies
-    this.sent = 0
-    this.confirmed = 0
+    this.sent = firstSequence
+    this.confirmed = firstSequence
   }
 
   /** The next message's body, stamped. */
@@ -64,16 +64,18 @@ export class Producer implements ClientEvents {
   constructor(plan: FlowPlan) {
     this.#plan = plan
     this.#services = new ClientServices()
-    this.#head = frameHead(Command.send, [['destination', plan.destination]], '1.2')
+    const headers: [string, string][] = [['destination', plan.destination]]
+    if (plan.isPersistent) headers.push(['persistent', 'true'])
+    this.#head = frameHead(Command.send, headers, '1.2')
     this.#progress = new Progress(plan.progressFile)
     this.#receipts = new Pace()
     this.#lateness = new Histogram()
     this.#errors = []
-    this.#sent = 0
-    this.#confirmed = 0
+    this.#sent = plan.firstSequence * plan.producers
+    this.#confirmed = this.#sent
     this.#newlyConfirmed = 0
     this.#received = 0
-    this.#messagesMax = messagesOf(plan.load)
+    this.#messagesMax = this.#sent + messagesOf(plan.load)
     this.#stopAtMs = Number.POSITIVE_INFINITY
     this.#isRunning = false
     this.#poll = undefined
@@ -95,7 +97,7 @@ export class Producer implements ClientEvents {
     const startMs = monotonicMs()
     this.#isRunning = true
     if (load.kind === 'timed') this.#stopAtMs = startMs + load.seconds * 1000
-    if (load.kind === 'paced') this.#step(startMs, 1000 / load.perSecond)
+    if (load.kind === 'paced') this.#step(startMs - (this.#sent * 1000) / load.perSecond, 1000 / load.perSecond)
     else this.#pumpAll()
     await done
     clearInterval(watch)
@@ -141,10 +143,10 @@ export class Producer implements ClientEvents {
   }
 
   #line(number: number): Line {
-    const { port, run, bodyBytes, window } = this.#plan
+    const { port, run, bodyBytes, window, firstSequence } = this.#plan
     const length = bodyBytes > copiedBytesMax ? window + 1 : 1
     const bodies = Array.from({ length }, () => new StampedBody(run, number, bodyBytes))
-    return new Line(new Client(port, number, this.#services, this), bodies)
+    return new Line(new Client(port, number, this.#services, this), bodies, firstSequence)
   }
 
   #pumpAll(): void {
@@ -186,7 +188,7 @@ export class Producer implements ClientEvents {
     writeSend(line.client.output, this.#head, line.sent, body)
   }
 
-  /** Sends what is due by now, sleeps until the next is, and lets receipts be read in between. */
+  /** `startMs`: when the message before number 0 was due. Sends what is due by now, sleeps until the next is, and lets receipts be read in between. */
   #step(startMs: number, intervalMs: number): void {
     let now = monotonicMs()
     let dueMs = startMs + (this.#sent + 1) * intervalMs

@@ -2,6 +2,7 @@ import type { BacklogCourse, Course, FlowCourse, IdleCourse, StartCourse } from 
 import { type Goal, goalsOf } from './goals.ts'
 import { type BacklogFigures, type FlowFigures, isClean, type Trouble } from './measure.ts'
 import { type Spread, spread } from './statistics.ts'
+import { storeTable } from './store/report.ts'
 import { count, fixed, table } from './text.ts'
 
 type Line = readonly string[]
@@ -21,6 +22,7 @@ export function report(courses: readonly Course[]): string {
       ['row', 'server', 'median', 'range'],
       courses.flatMap((course) => (course.kind === 'idle' || course.kind === 'start' ? plainLines(course) : [])),
     ),
+    storeTable(courses.flatMap((course) => (course.kind === 'store' ? [course] : []))),
     goalText(courses.flatMap(goalsOf)),
     troubleText(courses),
   ]
@@ -142,6 +144,8 @@ function troublesOf(course: Course): readonly Trouble[] {
       return [...course.broker, ...course.relay, ...(course.limit === undefined ? [] : [course.limit])]
     case 'backlog':
       return course.broker
+    case 'store':
+      return course.runs.map(({ trouble }) => trouble)
     case 'idle':
     case 'start':
       return []

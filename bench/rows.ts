@@ -1,9 +1,10 @@
 import type { FlowPlan } from './plan.ts'
+import { type StoreRow, storeRows } from './store/rows.ts'
 
 /** What stays the same in all runs of a row. */
 export type FlowShape = Pick<
   FlowPlan,
-  'isTopic' | 'producers' | 'consumers' | 'bodyBytes' | 'ack' | 'window' | 'unreceivedMax'
+  'isTopic' | 'producers' | 'consumers' | 'bodyBytes' | 'isPersistent' | 'ack' | 'window' | 'unreceivedMax'
 >
 
 /** Messages through relay and broker, in turn. */
@@ -46,7 +47,7 @@ export interface StartRow {
   readonly startMsMax: number
 }
 
-export type Row = FlowRow | BacklogRow | IdleRow | StartRow
+export type Row = FlowRow | BacklogRow | IdleRow | StartRow | StoreRow
 
 const kib = 1024
 
@@ -55,6 +56,7 @@ const queue: FlowShape = {
   producers: 1,
   consumers: 1,
   bodyBytes: kib,
+  isPersistent: false,
   ack: 'client-individual',
   window: 1000,
   unreceivedMax: 2000,
@@ -65,12 +67,13 @@ const fanOut: FlowShape = {
   producers: 1,
   consumers: 100,
   bodyBytes: kib,
+  isPersistent: false,
   ack: 'auto',
   window: 1000,
   unreceivedMax: 500,
 }
 
-/** Every SEND asks for a receipt, and nothing is persistent. To measure one thing more, add its line. */
+/** Every SEND asks for a receipt; nothing is persistent but in the rows of the store. To measure one thing more, add its line. */
 export const rows: readonly Row[] = [
   { kind: 'flow', name: 'queue-1k', title: 'queue 1->1, 1 KiB', shape: queue, shareMin: 0.6 },
   { kind: 'flow', name: 'queue-64', title: 'queue 1->1, 64 B', shape: { ...queue, bodyBytes: 64 }, shareMin: 0.5 },
@@ -112,7 +115,13 @@ export const rows: readonly Row[] = [
   },
   { kind: 'idle', name: 'idle', title: 'idle connections', kibPerConnectionMax: 10 },
   { kind: 'start', name: 'start', title: 'start to ready', startMsMax: 400 },
+  ...storeRows,
 ]
+
+/** All rows but those that take many minutes, which are run only by their names. */
+export function usualRows(): readonly Row[] {
+  return rows.filter((row) => row.kind !== 'store' || !row.isLong)
+}
 
 /** The rows of these names, in the order of the table; throws for a name that is none. */
 export function rowsNamed(names: readonly string[]): readonly Row[] {

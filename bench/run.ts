@@ -1,16 +1,16 @@
 /**
- * `npm run bench [-- --rows a,b --rounds 3 --seconds 3 --json FILE --profile FOLDER]`: the broker against a bare relay, over
+ * `npm run bench [-- --rows a,b --rounds 3 --seconds 3 --json FILE --profile FOLDER --folder FOLDER]`: the broker against a bare relay, over
  * loopback, with producers and consumers in processes of their own. See README.md. The exit code tells of messages lost,
  * duplicated or out of order and of broken connections, never of times.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { cpus, loadavg } from 'node:os'
+import { cpus, loadavg, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Bench, type Course, type Settings } from './course.ts'
 import { goalsOf } from './goals.ts'
 import { Workplace } from './processes.ts'
 import { isAllClean, report } from './report.ts'
-import { rows, rowsNamed } from './rows.ts'
+import { rowsNamed, usualRows } from './rows.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '10000' },
     json: { type: 'string' },
     profile: { type: 'string' },
+    folder: { type: 'string', default: tmpdir() },
   },
 })
 
@@ -37,11 +38,11 @@ const settings: Settings = {
   idleConnections: positive('connections'),
   profileFolder: values.profile,
 }
-const chosen = values.rows === undefined ? rows : rowsNamed(values.rows.split(','))
+const chosen = values.rows === undefined ? usualRows() : rowsNamed(values.rows.split(','))
 if (values.profile !== undefined) mkdirSync(values.profile, { recursive: true })
 
 const lines: object[] = []
-const workplace = new Workplace()
+const workplace = new Workplace(values.folder)
 process.on('exit', () => workplace.remove())
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 const bench = new Bench(settings, workplace, (row, subject, round, figures) => {
@@ -63,7 +64,7 @@ if (!isAllClean(courses)) process.exitCode = 1
 
 function brief(figures: object): string {
   const shown = Object.entries(figures).filter(
-    ([name, value]) => /PerSecond|Cpu|cpu|Cores|Pause|kib|Ms$/.test(name) && value !== 0,
+    ([name, value]) => /PerSecond|Cpu|cpu|Cores|Pause|kib|Mib|Ms$/.test(name) && value !== 0,
   )
   return shown
     .map(([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`)

@@ -36,10 +36,13 @@ function planOf(change: Partial<FlowPlan>): FlowPlan {
     producers: 1,
     consumers: 1,
     bodyBytes: 64,
+    isPersistent: false,
     ack: 'client-individual',
     window: 100,
     unreceivedMax: 0,
     load: { kind: 'counted', messages: 5000 },
+    firstSequence: 0,
+    forgottenEvery: 0,
     progressFile: join(folder, 'progress'),
     ...change,
   }
@@ -65,6 +68,22 @@ test.each([
   expect(consumed.received).toBe(plan.isTopic ? sent * plan.consumers : sent)
   expect(consumed.errors).toEqual([])
   expect(consumed.findings).toEqual({ lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0 })
+})
+
+test('a second producer goes on where the first one of the run has stopped', async () => {
+  const first = planOf({ load: { kind: 'counted', messages: 300 } })
+  const second = planOf({ load: { kind: 'counted', messages: 200 }, firstSequence: 300, unreceivedMax: 400 })
+  const consumer = new Consumer(second)
+  for (const plan of [first, second]) {
+    const producer = new Producer(plan)
+    await producer.open()
+    if (plan === second) await consumer.open()
+    const { sent, confirmed } = await producer.run()
+    expect([sent, confirmed]).toEqual(plan === first ? [[300], 300] : [[500], 500])
+  }
+  const { received, findings } = await consumer.finish([500])
+  expect(received).toBe(500)
+  expect(findings).toEqual({ lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0 })
 })
 
 test('messages that were there before are found to be of another run', async () => {
