@@ -174,10 +174,7 @@ export class BrokerSubscription implements Subscription {
     const outcome = how === 'lost' ? failed : released
     this.#giveBack(outcome)
     const places = this.#places.splice(0)
-    for (const { queue, feed } of places) {
-      queue.detach(feed)
-      queue.detachBrowser(feed)
-    }
+    for (const { queue, feed } of places) queue.detach(feed)
     this.session.forget(this)
     this.onEnd?.()
   }

@@ -122,8 +122,7 @@ export class Subscriptions {
     const attach = (queue: Queue): void => {
       const feed = new Feed(subscription, { selector, priority, exclusive, browse })
       subscription.join(queue, feed)
-      if (browse) queue.attachBrowser(feed)
-      else queue.attach(feed)
+      queue.attach(feed)
     }
     if (!address.isPattern) {
       const destination = this.#router.destination(address)

@@ -6,7 +6,6 @@ const linesMax = 500
 const medianLinesMax = 120
 /** Files that were looked at again and are longer for now: they may shrink, and not grow past this. */
 const longer: Readonly<Record<string, number>> = {
-  'src/broker/queue.ts': 870,
   'protocols/stomp/decoder.ts': 600,
 }
 

@@ -1,0 +1,343 @@
+import type { Message } from '../message.ts'
+import type { OwnerRecord, StoredEntry } from '../store/store.ts'
+import { Backlog, type Surfaced } from './backlog.ts'
+import type { Context } from './context.ts'
+import { Deadline } from './deadlines.ts'
+import { QueuedDelivery } from './delivery.ts'
+import type { DeliveryList } from './delivery-list.ts'
+import { Expiry } from './expiry.ts'
+import { Heap } from './heap.ts'
+import type { Queue } from './queue.ts'
+import { Ready } from './ready.ts'
+import type { Walker } from './walker.ts'
+
+export const priorityMax = 9
+/** Messages and bytes of one priority that wait as deliveries; what comes after them is the backlog. */
+const windowMessages = 16_384
+const windowBytes = 32 * 1024 * 1024
+/** Fewer deliveries waiting than this are filled up from the backlog. */
+const windowLow = 4096
+/** How far ahead of what is delivered the store is told that consumers may have seen it. */
+const horizonStep = 8192
+
+/**
+ * The messages of one queue that no consumer has: those that wait as deliveries, the backlog behind them, and those whose time has
+ * not come.
+ */
+export class Waiting {
+  readonly backlog: Backlog
+  readonly #context: Context
+  readonly #queue: Queue
+  readonly #ready: Ready
+  readonly #expiry: Expiry
+  readonly #delayed: Heap<QueuedDelivery>
+  readonly #deadline: Deadline
+  #lastSequence: number
+  /** Stored deliveries up to this sequence may be handed out, and up to which one the store has been asked. */
+  #horizon: number
+  #horizonAsked: number
+  /** The least `order` given to a retained message, which goes before everything; at most 0. */
+  #firstOrder: number
+
+  constructor(context: Context, queue: Queue) {
+    this.backlog = new Backlog(context, queue, () => queue.ownerId())
+    this.#context = context
+    this.#queue = queue
+    this.#ready = new Ready()
+    this.#expiry = new Expiry(this.#ready)
+    this.#delayed = new Heap<QueuedDelivery>((delivery) => delivery.notBefore)
+    this.#deadline = new Deadline(context.deadlines, this)
+    this.#lastSequence = 0
+    this.#horizon = 0
+    this.#horizonAsked = 0
+    this.#firstOrder = 0
+  }
+
+  get count(): number {
+    return this.#ready.count + this.backlog.count + this.#delayed.size
+  }
+
+  /** Those whose time has come. */
+  get readyCount(): number {
+    return this.#ready.count + this.backlog.count
+  }
+
+  get delayedCount(): number {
+    return this.#delayed.size
+  }
+
+  /** Those whose time has come and that have a delivery. */
+  get residentCount(): number {
+    return this.#ready.count
+  }
+
+  /** The last sequence that was given out. */
+  get lastSequence(): number {
+    return this.#lastSequence
+  }
+
+  /** By priority, in order; to be served from the head. */
+  get lists(): readonly (DeliveryList | undefined)[] {
+    return this.#ready.lists
+  }
+
+  /** Whoever walks through the lists is told of what changes under it. */
+  watch(walker: Walker): void {
+    this.#ready.watch(walker)
+  }
+
+  unwatch(walker: Walker): void {
+    this.#ready.unwatch(walker)
+  }
+
+  /** Puts what has come back into its old places. */
+  merge(): void {
+    this.#ready.merge()
+  }
+
+  /** The deliveries there are, in order of dispatch. What is yielded may be removed. */
+  all(): Iterable<QueuedDelivery> {
+    return this.#ready.all()
+  }
+
+  remove(delivery: QueuedDelivery): void {
+    this.#ready.remove(delivery)
+  }
+
+  /** The one of those that are delayed that is due first, taken out. */
+  takeDelayed(): QueuedDelivery | undefined {
+    return this.#delayed.pop()
+  }
+
+  /** Takes everything out, the backlog in the store too; gives each delivery to `forget`. Returns how many. */
+  clear(forget: (delivery: QueuedDelivery) => void): number {
+    let count = this.backlog.clear(this.#lastSequence)
+    for (const delivery of this.#ready.all()) {
+      this.#ready.remove(delivery)
+      forget(delivery)
+      count += 1
+    }
+    for (const delivery of this.#delayed.takeAll()) {
+      forget(delivery)
+      count += 1
+    }
+    return count
+  }
+
+  /** The queue is deleted: nothing is due any more. */
+  close(): void {
+    this.#deadline.clear()
+  }
+
+  /** The sequence of one more message. */
+  nextSequence(): number {
+    this.#lastSequence += 1
+    return this.#lastSequence
+  }
+
+  /** Takes a new message into the queue: to its time, to the backlog, or to those that wait. */
+  join(message: Message, sequence: number, isStored: boolean): void {
+    const { priority } = message
+    const isDelayed = message.deliverAt > 0 && message.deliverAt > this.#context.clock.now()
+    if (!isDelayed && this.#isFull(priority)) {
+      this.backlog.push(message, sequence, isStored)
+      this.#noteExpiry(message)
+      if (!this.#queue.dispatchMarked) this.#context.turn.markDispatch(this.#queue)
+      return
+    }
+    const delivery = new QueuedDelivery(this.#queue, message, sequence)
+    delivery.isStored = isStored
+    this.#queue.account(delivery)
+    if (!isDelayed) {
+      this.#append(delivery)
+      return
+    }
+    if (isStored) this.backlog.skip(priority, sequence)
+    this.delay(delivery, message.deliverAt)
+  }
+
+  /** Puts a copy of the topic's retained message before anything else, for a new subscription. */
+  putRetained(message: Message): void {
+    const delivery = new QueuedDelivery(this.#queue, message, this.nextSequence())
+    delivery.isRetained = true
+    if (message.groupId !== undefined) this.#queue.group()
+    this.#firstOrder -= 1
+    delivery.order = this.#firstOrder
+    this.#queue.account(delivery)
+    this.#noteExpiry(message)
+    this.#ready.giveBack(delivery)
+    this.#context.turn.markDispatch(this.#queue)
+  }
+
+  /** Puts a delivery that has been handed out back in its place. */
+  giveBack(delivery: QueuedDelivery): void {
+    delivery.redelivered = true
+    delivery.state = 'ready'
+    this.#noteExpiry(delivery.message)
+    this.#ready.giveBack(delivery)
+    this.#context.turn.markDispatch(this.#queue)
+  }
+
+  /** Has a delivery wait for its time. */
+  delay(delivery: QueuedDelivery, notBefore: number): void {
+    delivery.state = 'delayed'
+    delivery.notBefore = notBefore
+    this.#delayed.push(delivery)
+    this.#arm(this.#context.clock.now())
+  }
+
+  /** Fills a queue that the store has kept; if the store does not page, {@link restoreEntry} does. */
+  restore(record: OwnerRecord): void {
+    this.#lastSequence = Math.max(this.#lastSequence, record.lastSequence)
+    if (!this.#context.isPaging) return
+    let bytes = record.bytes
+    for (const [priority, count] of record.counts.entries()) {
+      if (count === 0) continue
+      this.backlog.restore(priority, count, bytes)
+      bytes = 0
+    }
+  }
+
+  /** Puts back one entry that the store has kept; in the order of sequences. */
+  restoreEntry(entry: StoredEntry): void {
+    this.#restoreSurfaced({ ...entry, isStored: true })
+  }
+
+  /** The oldest of the lowest priority that waits; undefined if there is none, or it has to be read first. */
+  oldest(): QueuedDelivery | undefined {
+    this.#ready.merge()
+    for (let priority = 0; priority <= priorityMax; priority += 1) {
+      const isBehind = this.#ready.lists[priority]?.head === undefined && this.backlog.has(priority)
+      if (isBehind && !this.#surfaceSome(priority, 1)) return undefined
+      const head = this.#ready.lists[priority]?.head
+      if (head !== undefined) return head
+    }
+    return undefined
+  }
+
+  /** True if more of that priority wait behind those that have a delivery. */
+  isBehind(priority: number): boolean {
+    return this.backlog.has(priority)
+  }
+
+  /** Fills those that have a delivery up from the backlog. True if any has come. */
+  surface(): boolean {
+    let hasCome = false
+    if (this.backlog.count === 0) return hasCome
+    for (let priority = priorityMax; priority >= 0; priority -= 1) {
+      const waiting = this.#ready.lists[priority]?.count ?? 0
+      if (this.#surfaceSome(priority, windowLow - waiting)) hasCome = true
+    }
+    return hasCome
+  }
+
+  /** Brings more of one priority than waits already, for a consumer that has looked at all that waits. */
+  surfaceMore(priority: number): boolean {
+    return this.backlog.has(priority) && this.#surfaceSome(priority, windowLow)
+  }
+
+  /**
+   * True if the store knows on disk that a consumer may see this sequence, so that after a crash it comes back marked as
+   * redelivered. Asks for more in good time; if it must be waited for, the queue is marked then.
+   */
+  reaches(sequence: number): boolean {
+    if (!this.#context.isPaging) return true
+    if (sequence + horizonStep / 2 > this.#horizonAsked) {
+      const asked = sequence + horizonStep
+      this.#horizonAsked = asked
+      this.#context.batch().horizon(this.#queue.ownerId(), asked)
+      this.#context.afterCommit(() => {
+        this.#horizon = Math.max(this.#horizon, asked)
+        this.#context.turn.markDispatch(this.#queue)
+      })
+    }
+    return sequence <= this.#horizon
+  }
+
+  /** Called by the deadlines: something delayed is due, or it is time to look for expired messages. */
+  due(now: number): void {
+    const mature: QueuedDelivery[] = []
+    for (let next = this.#delayed.peek(); next !== undefined && next.notBefore <= now; next = this.#delayed.peek()) {
+      this.#delayed.pop()
+      mature.push(next)
+    }
+    mature.sort((left, right) => left.notBefore - right.notBefore || left.sequence - right.sequence)
+    for (const delivery of mature) this.#mature(delivery)
+    this.#expiry.sweep(now, (delivery) => this.#queue.expire(delivery))
+    if (this.backlog.count > 0) this.#sweepBacklog(now)
+    this.#arm(now)
+  }
+
+  /** True if a new message has to go to the backlog: there is one, or the window is full. Groups and selectors need it whole. */
+  #isFull(priority: number): boolean {
+    if (this.backlog.has(priority)) return true
+    const waiting = this.#ready.lists[priority]?.count ?? 0
+    return waiting >= windowMessages || (this.#queue.residentBytes >= windowBytes && waiting > 0)
+  }
+
+  #surfaceSome(priority: number, wanted: number): boolean {
+    if (!this.backlog.has(priority)) return false
+    let count = 0
+    while (count < wanted) {
+      const surfaced = this.backlog.shift(priority)
+      if (surfaced === undefined) break
+      this.#restoreSurfaced(surfaced)
+      count += 1
+    }
+    return count > 0
+  }
+
+  #restoreSurfaced(surfaced: Surfaced): void {
+    const delivery = this.#deliveryOf(surfaced)
+    this.#queue.account(delivery)
+    if (surfaced.notBefore > this.#context.clock.now()) this.delay(delivery, surfaced.notBefore)
+    else this.#append(delivery)
+  }
+
+  #deliveryOf(surfaced: Surfaced): QueuedDelivery {
+    const delivery = new QueuedDelivery(this.#queue, surfaced.message, surfaced.sequence)
+    delivery.isStored = surfaced.isStored
+    delivery.deliveryCount = surfaced.deliveryCount
+    delivery.redelivered = surfaced.redelivered
+    return delivery
+  }
+
+  #mature(delivery: QueuedDelivery): void {
+    delivery.notBefore = 0
+    if (delivery.redelivered) {
+      this.giveBack(delivery)
+      return
+    }
+    const { priority } = delivery.message
+    delivery.order = this.backlog.has(priority) ? this.#ready.orderAtEnd(priority) : this.nextSequence()
+    delivery.state = 'ready'
+    this.#append(delivery)
+  }
+
+  #append(delivery: QueuedDelivery): void {
+    const { message } = delivery
+    if (message.groupId !== undefined) this.#queue.group()
+    this.#ready.push(delivery)
+    this.#noteExpiry(message)
+    if (!this.#queue.dispatchMarked) this.#context.turn.markDispatch(this.#queue)
+  }
+
+  #noteExpiry(message: Message): void {
+    if (this.#expiry.note(message)) this.#arm(this.#context.clock.now())
+  }
+
+  #sweepBacklog(now: number): void {
+    for (const surfaced of this.backlog.takeExpired(now)) {
+      const delivery = this.#deliveryOf(surfaced)
+      this.#queue.account(delivery)
+      this.#queue.die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
+    }
+    this.#expiry.noteAt(this.backlog.expiryFrom)
+  }
+
+  #arm(now: number): void {
+    const delayed = this.#delayed.peek()?.notBefore ?? Number.POSITIVE_INFINITY
+    const at = Math.min(delayed, this.#expiry.dueAt(now))
+    if (at !== Number.POSITIVE_INFINITY) this.#deadline.set(Math.max(at, now))
+  }
+}
