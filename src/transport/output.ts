@@ -41,8 +41,17 @@ export class Output implements Flushable {
   #inFlightBytes: number
   #takenBytes: number
   #isCongested: boolean
+  readonly #marks: number[] | undefined
 
-  constructor(stream: Writable, turn: Turn, slabs: SlabPool, highBytes: number, events: WireEvents) {
+  /** `marks`: where to note, in bytes since the beginning, what {@link endFrame} says. */
+  constructor(
+    stream: Writable,
+    turn: Turn,
+    slabs: SlabPool,
+    highBytes: number,
+    events: WireEvents,
+    marks: number[] | undefined = undefined,
+  ) {
     this.buffer = noBytes
     this.position = 0
     this.flushMarked = false
@@ -56,6 +65,7 @@ export class Output implements Flushable {
     this.#inFlightBytes = 0
     this.#takenBytes = 0
     this.#isCongested = false
+    this.#marks = marks
   }
 
   /** Bytes written and not yet taken by the operating system. */
@@ -90,6 +100,19 @@ export class Output implements Flushable {
     this.#add({ bytes, slab: undefined })
     this.#turn.markFlush(this)
     this.#watch()
+  }
+
+  /** Whether {@link endFrame} has a meaning to what carries the bytes. */
+  get hasMessages(): boolean {
+    return this.#marks !== undefined
+  }
+
+  /**
+   * Says that a frame of the protocol ended `bytesAgo` before here. A carrier with messages (WebSocket) makes one of it;
+   * without a call a message holds whatever is flushed at once.
+   */
+  endFrame(bytesAgo = 0): void {
+    if (this.#marks !== undefined) this.#marks.push(this.#takenBytes + this.waitingBytes - bytesAgo)
   }
 
   /** Hands everything written to the stream: one write, or one vectored write. Called by the turn. */

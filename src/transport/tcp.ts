@@ -194,7 +194,7 @@ class TcpWire implements Wire {
       return
     }
     const unread = unreadBytes(stream)
-    const taken = this.#output?.takenBytes ?? 0
+    const taken = this.#output?.takenBytes ?? stream.bytesWritten - stream.writableLength
     const hasRead = unread < this.#unreadBytes || taken !== this.#takenBytes
     this.#unreadBytes = unread
     this.#takenBytes = taken

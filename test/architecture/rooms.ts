@@ -48,7 +48,7 @@ const rooms: readonly Room[] = [
     name: 'src/transport',
     files: /^src\/transport\//,
     may: [foundation, /^src\/transport\//],
-    node: /^node:(net|tls|http|https|stream|fs)$/,
+    node: /^node:(buffer|crypto|net|tls|http|https|stream|fs)$/,
   },
   {
     name: 'src/cluster, src/admin',
