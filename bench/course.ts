@@ -187,7 +187,12 @@ export class Bench {
   }
 
   #brokerArgs(): readonly string[] {
-    const settings = ['listeners.stomp.port=0', 'log.level=warn', `data=${this.#workplace.file('data')}`]
+    const settings = [
+      'listeners.stomp.port=0',
+      'listeners.ws.enabled=false',
+      'log.level=warn',
+      `data=${this.#workplace.file('data')}`,
+    ]
     return [programFile('../src/main.js'), 'start', ...settings.flatMap((setting) => ['--set', setting])]
   }
 

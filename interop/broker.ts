@@ -30,7 +30,12 @@ export class StandaloneBroker {
 
   static async #start(root: string, port: number, folder: string): Promise<StandaloneBroker> {
     const main = join(root, 'dist', 'src', 'main.js')
-    const settings = [`listeners.stomp.port=${port}`, `listeners.stomp.heartBeatMs=${beatMs}ms`, 'log.level=error']
+    const settings = [
+      `listeners.stomp.port=${port}`,
+      `listeners.stomp.heartBeatMs=${beatMs}ms`,
+      'listeners.ws.port=0',
+      'log.level=error',
+    ]
     const args = [main, 'start', ...settings.flatMap((setting) => ['--set', setting])]
     const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
     return new StandaloneBroker(child, await readyPort(child), root, folder)

@@ -2,17 +2,19 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { check } from './config/check.ts'
 import { Layers } from './config/layers.ts'
-import { protocolNames } from './config/listeners.ts'
+import { listenerNames } from './config/listeners.ts'
 import { ConfigError, type Problem } from './config/problems.ts'
 import type { Config, GivenConfig } from './config/schema.ts'
 import { type Environment, fileVariable, flagOrder, readEnvironment, readFlags } from './config/texts.ts'
 
 export type {
   ListenerConfig,
+  ListenerName,
   ListenersConfig,
   ProtocolName,
   StompFrameLimits,
   StompListenerConfig,
+  WebSocketListenerConfig,
 } from './config/listeners.ts'
 export { ConfigError, type Problem, problemLine } from './config/problems.ts'
 export type { Config, Given, GivenConfig, LogFormat, LogLevel } from './config/schema.ts'
@@ -59,7 +61,7 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<LoadedCon
   problems.push(...(await readEnvironment(environment, layers)))
   problems.push(...(await readFlags(sources.set ?? [], layers)))
   if (sources.data !== undefined) layers.set(['data'], sources.data, { text: '--data', order: flagOrder * 2 })
-  for (const name of protocolNames) {
+  for (const name of listenerNames) {
     if (layers.at(['listeners', name]) === undefined) layers.set(['listeners', name], {}, { text: '', order: 0 })
   }
   const checked = check(layers)
@@ -89,7 +91,7 @@ export function checkOptions(options: GivenConfig): Config {
 
 /** The default configuration of a broker process. */
 export function defaultConfig(): Config {
-  return checkOptions({ listeners: Object.fromEntries(protocolNames.map((name) => [name, {}])) })
+  return checkOptions({ listeners: Object.fromEntries(listenerNames.map((name) => [name, {}])) })
 }
 
 interface FoundFile {

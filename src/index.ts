@@ -1,6 +1,6 @@
 /** The door for users: a broker within your process. */
 export { Address, type AddressKind } from './address.ts'
-export { type Config, ConfigError, type Problem, type ProtocolName } from './config.ts'
+export { type Config, ConfigError, type ListenerName, type Problem, type ProtocolName } from './config.ts'
 export type { Draft } from './embedded-format.ts'
 export { BrokerError, type ErrorCode } from './errors.ts'
 export type { Log } from './log.ts'

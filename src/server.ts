@@ -4,7 +4,15 @@ import { type LoadedProtocol, protocols } from '../protocols/index.ts'
 import { type Access, type Identity, openAccess } from './broker/access.ts'
 import { Broker } from './broker/broker.ts'
 import { systemClock, type Timer } from './clock.ts'
-import { type Config, checkOptions, type GivenConfig, type ListenersConfig, type ProtocolName } from './config.ts'
+import {
+  type Config,
+  checkOptions,
+  defaultConfig,
+  type GivenConfig,
+  type ListenerName,
+  type ProtocolName,
+  type WebSocketListenerConfig,
+} from './config.ts'
 import { type Draft, draftMessage, embeddedFormat } from './embedded-format.ts'
 import { BrokerError } from './errors.ts'
 import { createLog, type Log, silentLog } from './log.ts'
@@ -17,6 +25,7 @@ import { openJournal } from './store/open-journal.ts'
 import type { MessageStore } from './store/store.ts'
 import { SlabPool } from './transport/slab-pool.ts'
 import { listenTcp, type TcpEvents, type TcpListener } from './transport/tcp.ts'
+import { listenWebSocket, type WebSocketEvents, type WebSocketListener } from './transport/websocket.ts'
 import type { WireServices } from './transport/wire.ts'
 import { Turn } from './turn.ts'
 import { version } from './version.ts'
@@ -34,13 +43,14 @@ export interface ServerOptions extends Omit<GivenConfig, 'log'> {
 
 /** An open port. */
 export interface Listener {
-  readonly protocol: ProtocolName
-  /** `tcp://127.0.0.1:61613`, with the port it really has. */
+  /** `ws`: any, by subprotocol. */
+  readonly protocol: ListenerName
+  /** `tcp://127.0.0.1:61613`, `ws://127.0.0.1:61614`; with the port it really has. */
   readonly url: string
 }
 
 interface OpenListener extends Listener {
-  readonly tcp: TcpListener
+  readonly port: TcpListener | WebSocketListener
 }
 
 /** A broker with its listeners: what {@link Server.start} builds from a configuration. Several in one process are apart. */
@@ -82,9 +92,8 @@ export class Server {
 
   /** Starts a broker from a configuration that has been checked. `waits`: for the data folder, if another process has it. */
   static async open(config: Config, log: Log, waits = false): Promise<Server> {
-    const names = Object.keys(config.listeners) as ProtocolName[]
-    const enabled = names.filter((name) => config.listeners[name]?.enabled === true)
-    const loaded = await Promise.all(enabled.map((name) => load(name, config)))
+    const names = servedProtocols(config)
+    const loaded = await Promise.all(names.map((name) => load(name, config)))
     let server: Server | undefined
     const store = await storeOf(config, waits)
     const broker = brokerOf(config, store, loaded, log, (error) => {
@@ -97,13 +106,15 @@ export class Server {
     const services = { clock: broker.clock, turn: broker.turn, slabs: new SlabPool(), limits: config.limits }
     const open: OpenListener[] = []
     try {
-      for (const [index, name] of enabled.entries()) {
-        const { protocol } = loaded[index] as LoadedProtocol
-        open.push(await listen(name, config.listeners, services, listenerEvents(protocol, broker, log)))
-        log.info({ protocol: name, url: open.at(-1)?.url }, 'listening')
+      const adapters = loaded.map(({ protocol }) => protocol)
+      for (const name of Object.keys(config.listeners) as ListenerName[]) {
+        if (config.listeners[name]?.enabled !== true) continue
+        const port = await listen(name, { config, adapters, services, broker, log })
+        open.push({ protocol: name, url: port.url, port })
+        log.info({ protocol: name, url: port.url }, 'listening')
       }
     } catch (error) {
-      for (const { tcp } of open) await tcp.emptied(0)
+      for (const { port } of open) await port.emptied(0)
       await broker.close()
       throw error
     }
@@ -112,18 +123,18 @@ export class Server {
   }
 
   /** The address of a protocol's listener; throws if it has none. */
-  address(protocol: ProtocolName): AddressInfo {
-    return this.#listener(protocol).tcp.address
+  address(protocol: ListenerName): AddressInfo {
+    return this.#listener(protocol).port.address
   }
 
   /** The URL for clients of a protocol; throws if it has no listener. */
-  url(protocol: ProtocolName): string {
+  url(protocol: ListenerName): string {
     return this.#listener(protocol).url
   }
 
   /** Connections open now. */
   get connectionCount(): number {
-    return this.#open.reduce((sum, { tcp }) => sum + tcp.connectionCount, 0)
+    return this.#open.reduce((sum, { port }) => sum + port.connectionCount, 0)
   }
 
   /** Begins a session within this process, under no client id unless one is given. */
@@ -153,9 +164,9 @@ export class Server {
 
   async #close(reason: BrokerError | undefined): Promise<void> {
     this.#log.info({ connections: this.connectionCount }, 'closing')
-    for (const { tcp } of this.#open) tcp.close()
+    for (const { port } of this.#open) port.close()
     await this.#stopped()
-    await Promise.all(this.#open.map(({ tcp }) => tcp.emptied(hangUpMsMax)))
+    await Promise.all(this.#open.map(({ port }) => port.emptied(hangUpMsMax)))
     this.#log.info({}, 'closed')
     this.#onClosed(reason)
   }
@@ -172,7 +183,7 @@ export class Server {
     if (isLate) this.#log.error({}, 'the broker has not stopped in time; its connections are cut')
   }
 
-  #listener(protocol: ProtocolName): OpenListener {
+  #listener(protocol: ListenerName): OpenListener {
     const found = this.#open.find((listener) => listener.protocol === protocol)
     if (found === undefined) throw new BrokerError('not-found', `this broker has no ${protocol} listener`)
     return found
@@ -214,33 +225,62 @@ function brokerOf(
   })
 }
 
+/** Those with a listener of their own; with one for WebSockets all that are not disabled. */
+function servedProtocols({ listeners }: Config): ProtocolName[] {
+  const isShared = listeners.ws?.enabled === true
+  return (Object.keys(protocols) as ProtocolName[]).filter((name) => listeners[name]?.enabled ?? isShared)
+}
+
 function load(name: ProtocolName, config: Config): Promise<LoadedProtocol> {
-  const settings = config.listeners[name]
+  const settings = config.listeners[name] ?? defaultConfig().listeners[name]
   if (settings === undefined) throw new Error(`no settings for ${name}`)
   const bodyBytesMax = Math.min(settings.limits.bodyBytesMax, config.limits.messageBytesMax)
   return protocols[name](`ManifoldMQ/${version}`, { ...settings, limits: { ...settings.limits, bodyBytesMax } })
 }
 
-async function listen(
-  protocol: ProtocolName,
-  listeners: ListenersConfig,
-  services: WireServices,
-  events: TcpEvents,
-): Promise<OpenListener> {
-  const settings = listeners[protocol]
-  if (settings === undefined) throw new Error(`no settings for ${protocol}`)
-  const { host, port, backlog } = settings
-  const tcp = await listenTcp({ host, port, backlog, setting: `listeners.${protocol}` }, services, events)
-  return { protocol, url: tcp.url, tcp }
+/** What listeners are opened with. */
+interface Setting {
+  readonly config: Config
+  readonly adapters: readonly Protocol[]
+  readonly services: WireServices
+  readonly broker: Broker
+  readonly log: Log
 }
 
-function listenerEvents(adapter: Protocol, broker: Broker, log: Log): TcpEvents {
+function listen(name: ListenerName, setting: Setting): Promise<TcpListener | WebSocketListener> {
+  const { config, adapters, services } = setting
+  if (name === 'ws') return listenWs(config.listeners.ws, setting)
+  const settings = config.listeners[name]
+  const adapter = adapters.find((one) => one.name === name)
+  if (settings === undefined || adapter === undefined) throw new Error(`no settings for ${name}`)
+  const { host, port, backlog } = settings
+  return listenTcp({ host, port, backlog, setting: `listeners.${name}` }, services, tcpEvents(adapter, setting))
+}
+
+function tcpEvents(adapter: Protocol, { broker, log }: Setting): TcpEvents {
   const { name: protocol } = adapter
   return {
     accepted: (wire) => adapter.accept(wire, broker),
     closed: ({ remote, stream }) => log.info({ protocol, remote, ...why(stream.errored) }, 'disconnected'),
     troubled: (error) => log.warn({ protocol, code: error.code }, error.message),
   }
+}
+
+function listenWs(settings: WebSocketListenerConfig | undefined, setting: Setting): Promise<WebSocketListener> {
+  if (settings === undefined) throw new Error('no settings for ws')
+  const { adapters, services, broker, log } = setting
+  const spoken = new Map(adapters.flatMap((one) => one.webSocketSubprotocols.map((name) => [name, one] as const)))
+  const events: WebSocketEvents = {
+    accepted: (wire, subprotocol) => spoken.get(subprotocol)?.accept(wire, broker),
+    closed: ({ remote, stream }, subprotocol) => {
+      const protocol = spoken.get(subprotocol)?.name
+      log.info({ protocol, over: 'ws', remote, ...why(stream.errored) }, 'disconnected')
+    },
+    refused: (remote, reason) => log.info({ protocol: 'ws', remote, reason }, 'turned away'),
+    troubled: (error) => log.warn({ protocol: 'ws', code: error.code }, error.message),
+  }
+  const subprotocols = new Set(spoken.keys())
+  return listenWebSocket({ ...settings, setting: 'listeners.ws', subprotocols }, services, events)
 }
 
 function why(error: Error | null): object {

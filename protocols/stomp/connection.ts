@@ -116,6 +116,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     }
     if (this.#sendMs > 0 && now >= this.#beatAt) {
       writeHeartBeat(this.output)
+      this.output.endFrame()
       this.#beatAt = now + this.#sendMs
     }
     this.#armHeartBeat(now)
@@ -187,6 +188,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
       ['session', held.id],
       ['server', serverName],
     ])
+    this.output.endFrame()
     this.#wire.stream.resume()
     this.#decoder.resume()
   }
@@ -206,6 +208,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     if (this.#session === undefined) headers.push(['version', supportedVersions])
     headers.push(['code', error.code])
     writeError(this.output, headers, this.#version, error.message)
+    this.output.endFrame()
     this.#end('lost')
   }
 

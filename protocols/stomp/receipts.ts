@@ -48,6 +48,9 @@ export class Receipts implements ByteSink {
     const end = this.#ends[head - 1] as number
     for (let from = this.#start; from < end; from += copyBytes)
       this.#copy(from, Math.min(end, from + copyBytes), output)
+    if (output.hasMessages) {
+      for (let index = this.#head; index < head; index += 1) output.endFrame(end - (this.#ends[index] as number))
+    }
     this.#start = end
     this.#head = head
     if (head === numbers.length) this.#reset()

@@ -5,13 +5,14 @@ import type {
   Delivery,
   Message,
   Outcome,
+  Output,
   Subscription,
   Transaction,
 } from '../../src/core.ts'
 import type { Awaited } from './acks.ts'
 import { type Encoded, encodeAnnotations, encodeView, StompFormat } from './content.ts'
 import { writeDestination } from './destinations.ts'
-import { type ByteSink, messagePrefix, type OutgoingMessage, writeFrame, writeMessage } from './encoder.ts'
+import { messagePrefix, type OutgoingMessage, writeFrame, writeMessage } from './encoder.ts'
 import { Command } from './frame.ts'
 import { transcodeBlock, type Version, writeHeaders } from './headers.ts'
 
@@ -26,7 +27,7 @@ const lf = 10
 /** What a subscription needs of its connection. */
 export interface SubscriptionHost {
   readonly version: Version
-  readonly output: ByteSink
+  readonly output: Output
   /** Reused for every MESSAGE. */
   readonly outgoing: OutgoingMessage
   /** Notes a delivery that the client is to acknowledge; returns its ack header, or 0. */
@@ -96,6 +97,7 @@ export class StompSubscription implements Consumer {
     outgoing.extra = hasExtra(delivery) ? this.#extra(delivery) : noBytes
     this.#setContent(message)
     writeMessage(host.output, this.#isPattern ? this.#prefixFor(message.address) : this.#prefix, outgoing)
+    host.output.endFrame()
     if (!needsAck && (this.#subscription?.credit ?? 0) < endlessCredit / 2)
       this.#subscription?.addCredit(endlessCredit / 2)
   }
@@ -170,6 +172,7 @@ export class StompSubscription implements Consumer {
     ]
     if (this.id !== undefined) headers.unshift(['subscription', this.id])
     writeFrame(this.#host.output, Command.message, headers, this.#host.version)
+    this.#host.output.endFrame()
   }
 }
 

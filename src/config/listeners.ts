@@ -27,12 +27,21 @@ export interface StompFrameLimits {
   readonly bodyBytesMax: number
 }
 
-/** Listeners by protocol; an absent one is not opened. */
-export interface ListenersConfig {
-  readonly stomp?: StompListenerConfig
+/** One port over which every protocol is spoken that has a WebSocket subprotocol and is not disabled. */
+export interface WebSocketListenerConfig extends ListenerConfig {
+  readonly origins: readonly string[]
+  readonly handshakeMsMax: number
+  readonly pingMs: number
 }
 
-export type ProtocolName = keyof ListenersConfig
+/** Listeners by protocol, and that of WebSockets; an absent one is not opened. */
+export interface ListenersConfig {
+  readonly stomp?: StompListenerConfig
+  readonly ws?: WebSocketListenerConfig
+}
+
+export type ListenerName = keyof ListenersConfig
+export type ProtocolName = Exclude<ListenerName, 'ws'>
 
 const maximum = 2 ** 31 - 1
 
@@ -93,12 +102,34 @@ const stomp = z.strictObject({
     .prefault({}),
 })
 
-/** The listener settings of each protocol. A protocol is added here and to {@link ListenersConfig}. */
+const ws = z.strictObject({
+  ...common('WebSocket', 61_614),
+  origins: z
+    .array(text('Scheme, host and port, as https://app.example.com; or loopback, or *.', originFault))
+    .describe(
+      'Origins of the web pages that may connect, as https://app.example.com; loopback: those of this machine; "*": any. Programs that send no Origin always may.',
+    )
+    .default(['loopback']),
+  handshakeMsMax: time('How long a connection may take until its handshake has come.', {
+    min: 100,
+    max: 3_600_000,
+    default: 10_000,
+  }),
+  pingMs: time(
+    'How often a silent client is asked whether it is there; one that has not answered by the next time is cut. 0: never.',
+    { min: 0, max: 3_600_000, default: 30_000 },
+  ),
+})
+
+/** The settings of each listener. A protocol is added here and to {@link ListenersConfig}. */
 const table = {
   stomp: stomp.describe('STOMP 1.0, 1.1 and 1.2 over TCP.').optional(),
-} satisfies Record<ProtocolName, z.ZodType>
+  ws: ws
+    .describe('Every protocol above over WebSocket, chosen by subprotocol, with the settings that it has there.')
+    .optional(),
+} satisfies Record<ListenerName, z.ZodType>
 
-export const protocolNames = Object.keys(table) as readonly ProtocolName[]
+export const listenerNames = Object.keys(table) as readonly ListenerName[]
 
 export const listeners = z.strictObject(table).describe('What the broker listens on, by protocol.').prefault({})
 
@@ -127,6 +158,11 @@ function overlap(left: ListenerConfig | undefined, right: ListenerConfig | undef
 
 function isAny(host: string): boolean {
   return host === '0.0.0.0' || host === '::'
+}
+
+function originFault(origin: string): string | undefined {
+  if (/^(\*|loopback|null|[a-z][a-z0-9+.-]*:\/\/[^/\s]+)$/i.test(origin)) return undefined
+  return `must be an origin as browsers send it (https://app.example.com, without a path), loopback or *; is "${origin}"`
 }
 
 function hostFault(host: string): string | undefined {

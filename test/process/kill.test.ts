@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Running, startBroker } from '../support/command-line.ts'
+import { Running, startAlone, startBroker } from '../support/command-line.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type ReceivedFrame, StompTestClient } from '../support/stomp-client.ts'
 
@@ -143,7 +143,7 @@ test(
     for (let run = 1; run <= kills; run += 1) {
       if (run > 1 && random() < 0.3) {
         killsWhileStarting += 1
-        broker = new Running(['start', '--set', 'listeners.stomp.port=0', '--data', join(folder, 'data')])
+        broker = new Running([...startAlone, '--data', join(folder, 'data')])
         await sleep(100 + random() * 400)
         await end('SIGKILL')
       }

@@ -4,7 +4,7 @@ import { createServer, connect as dial, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { Running, type RunOptions, startBroker } from '../support/command-line.ts'
+import { Running, type RunOptions, startAlone, startBroker } from '../support/command-line.ts'
 
 const running: (Running | Socket)[] = []
 
@@ -105,7 +105,7 @@ describe('the configuration', () => {
   })
 
   test('without a listener ends it with code 2', async () => {
-    const broker = new Running(['start', '--set', 'listeners.stomp.enabled=false'])
+    const broker = new Running([...startAlone, '--set', 'listeners.stomp.enabled=false'])
     expect(await broker.ended()).toBe(2)
     expect(broker.stderr).toContain('listeners none is enabled')
   })
@@ -120,7 +120,7 @@ test('a port in use ends it with code 1 and says which, and how to choose anothe
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   const { port } = other.address() as { port: number }
-  const broker = new Running(['start', '--set', `listeners.stomp.port=${port}`])
+  const broker = new Running([...startAlone, '--set', `listeners.stomp.port=${port}`])
   expect(await broker.ended()).toBe(1)
   expect(broker.stderr).toContain(`port ${port} is in use on 127.0.0.1`)
   expect(broker.stderr).toContain('--set listeners.stomp.port=')

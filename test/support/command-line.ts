@@ -70,12 +70,18 @@ export async function run(
   return { code, stdout: running.stdout, stderr: running.stderr }
 }
 
+/** On a free port, and on no port that another broker may have. */
+export const startAlone: readonly string[] = [
+  'start',
+  ...['listeners.stomp.port=0', 'listeners.ws.enabled=false'].flatMap((setting) => ['--set', setting]),
+]
+
 /** Starts a broker on a free port. */
 export async function startBroker(
   args: readonly string[] = [],
   options: RunOptions = {},
 ): Promise<{ readonly broker: Running; readonly url: string }> {
-  const broker = new Running(['start', '--set', 'listeners.stomp.port=0', ...args], options)
+  const broker = new Running([...startAlone, ...args], options)
   await broker.until('\n')
   return { broker, url: /ready stomp (\S+)/.exec(broker.stdout)?.[1] ?? '' }
 }

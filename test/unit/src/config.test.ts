@@ -139,6 +139,20 @@ describe('sources', () => {
   })
 })
 
+describe('origins of WebSockets', () => {
+  test('are those of this machine unless others are named', async () => {
+    expect((await load('')).listeners.ws?.origins).toEqual(['loopback'])
+    const set = ['listeners.ws.origins=[loopback, "https://app.example.com"]']
+    expect((await load('', { set })).listeners.ws?.origins).toEqual(['loopback', 'https://app.example.com'])
+  })
+
+  test('that no browser would send are refused', async () => {
+    expect(await problems('listeners: { ws: { origins: ["https://app.example.com/path"] } }')).toEqual([
+      expect.stringMatching(/^broker.yaml:1:30 listeners.ws.origins.0 must be an origin as browsers send it/),
+    ])
+  })
+})
+
 describe('errors', () => {
   test('come all at once, in the order of the file, then the environment, then the flags', async () => {
     const text = [

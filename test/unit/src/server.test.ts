@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
 import { Broker, BrokerError, type BrokerOptions, ConfigError, type Log, version } from '../../../src/index.ts'
 
-const open: (Broker | Client)[] = []
+const open: { close(): unknown }[] = []
 
 afterEach(async () => {
   for (const one of open.splice(0)) await one.close()
@@ -117,6 +118,54 @@ describe('start', () => {
     const client = await Client.connect(broker.address('stomp').port)
     client.send(`SEND\ndestination:/queue/a\n\n${'x'.repeat(2000)}`)
     await client.until('ERROR')
+  })
+})
+
+describe('over WebSocket', () => {
+  /** Opens a WebSocket and says CONNECT; resolves to the answer, or to why there is none. */
+  async function answer(broker: Broker, subprotocol = 'v12.stomp', frame = 'CONNECT\naccept-version:1.2\nhost:x\n\n') {
+    const client = new WebSocket(broker.url('ws'), subprotocol)
+    open.push(client)
+    return new Promise<string>((resolve) => {
+      client.on('open', () => client.send(`${frame}\0`))
+      client.on('message', (data: Buffer) => resolve(data.toString()))
+      client.on('error', (error) => resolve(error.message))
+    })
+  }
+
+  test('serves each protocol, with a listener of its own or without', async () => {
+    const alone = await start({ listeners: { ws: { port: 0 } } })
+    expect(alone.listeners).toEqual([{ protocol: 'ws', url: `ws://127.0.0.1:${alone.address('ws').port}` }])
+    for (const subprotocol of ['v10.stomp', 'v11.stomp', 'v12.stomp'])
+      expect(await answer(alone, subprotocol)).toContain('CONNECTED\nversion:1.2')
+    const both = await start({ listeners: { stomp: { port: 0 }, ws: { port: 0 } } })
+    expect(await answer(both)).toContain('CONNECTED')
+    expect((await Client.connect(both.address('stomp').port)).text).toContain('CONNECTED')
+  })
+
+  test('serves no protocol that is disabled', async () => {
+    const broker = await start({ listeners: { stomp: { enabled: false }, ws: { port: 0 } } })
+    expect(await answer(broker)).toContain('400')
+  })
+
+  test('keeps to the settings of the protocol', async () => {
+    const stomp = { enabled: true, port: 0, limits: { bodyBytesMax: 2000 } }
+    const broker = await start({ listeners: { stomp, ws: { port: 0 } } })
+    const big = await answer(broker, 'v12.stomp', `SEND\ncontent-length:3000\n\n${'x'.repeat(3000)}`)
+    expect(big).toContain('ERROR')
+  })
+
+  test('tells its clients when it ends', async () => {
+    const broker = await start({ listeners: { ws: { port: 0 } } })
+    const client = new WebSocket(broker.url('ws'), 'v12.stomp')
+    const ended = once(client, 'close')
+    await once(client, 'open')
+    client.send('CONNECT\naccept-version:1.2\nhost:x\n\n\0')
+    await once(client, 'message')
+    const last = once(client, 'message')
+    await broker.close()
+    expect(String((await last)[0])).toContain('shutting down')
+    expect((await ended)[0]).toBe(1001)
   })
 })
 
