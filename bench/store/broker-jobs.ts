@@ -88,7 +88,7 @@ export class BrokerJobs {
   }
 
   async #start(): Promise<Program> {
-    const settings = ['listeners.stomp.port=0', 'log.level=warn', `data=${this.#folder}`]
+    const settings = ['listeners.stomp.port=0', 'listeners.ws.enabled=false', 'log.level=warn', `data=${this.#folder}`]
     const args = [programFile('../src/main.js'), 'start', ...settings.flatMap((setting) => ['--set', setting])]
     this.#broker = await Program.start(this.#workplace, 'broker', [...this.#nodeArgs, ...args])
     return this.#broker
