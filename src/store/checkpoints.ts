@@ -1,12 +1,24 @@
 import type { Clock, Timer } from '../clock.ts'
-import { type Checkpoint, decodeCheckpoint, encodeCheckpoint, restoreCheckpoint } from './checkpoint.ts'
+import { ByteWriter } from './byte-writer.ts'
+import { type Checkpoint, decodeCheckpoint, sealCheckpoint, slotsOf, writeCheckpoint } from './checkpoint.ts'
+import { restoreCheckpoint } from './checkpoint-restore.ts'
 import type { JournalFrame } from './journal-frame.ts'
 import type { JournalIndex } from './journal-index.ts'
 import { checkpointMs, deadSegmentsMax, drainedMs, type JournalSizes } from './journal-limits.ts'
+import type { Damage } from './journal-scan.ts'
 import type { Disk } from './log/disk.ts'
 import type { Segment, Segments } from './segments.ts'
 
 const names = ['ckpt-A', 'ckpt-B'] as const
+/** Keys whose small state is taken down in one go. */
+const statesAtOnce = 2_000
+
+export interface CheckpointEvents {
+  /** A checkpoint is on disk. */
+  made(): void
+  /** None can be made. */
+  failed(error: unknown): void
+}
 
 /**
  * Makes a checkpoint every so often, in two files by turns, so that one is always whole. A segment is given up only when it was
@@ -19,6 +31,10 @@ export class Checkpoints {
   readonly #segments: Segments
   readonly #checkpointBytes: number
   readonly #onMade: () => void
+  readonly #onFailed: (error: unknown) => void
+  /** What restoring has met. */
+  readonly damages: Damage[]
+  readonly #writer: ByteWriter
   #number: number
   #epoch: number
   /** The end of the last frame applied. */
@@ -34,6 +50,7 @@ export class Checkpoints {
   #timer: Timer | undefined
   #timerAt: number
   #isStopped: boolean
+  #onBatchEnd: () => void
 
   constructor(
     disk: Disk,
@@ -41,14 +58,17 @@ export class Checkpoints {
     index: JournalIndex,
     segments: Segments,
     sizes: JournalSizes,
-    onMade: () => void,
+    events: CheckpointEvents,
   ) {
     this.#disk = disk
     this.#clock = clock
     this.#index = index
     this.#segments = segments
     this.#checkpointBytes = sizes.checkpointBytes
-    this.#onMade = onMade
+    this.#onMade = events.made
+    this.#onFailed = events.failed
+    this.damages = []
+    this.#writer = new ByteWriter()
     this.#number = 0
     this.#epoch = 0
     this.#segment = 0
@@ -61,19 +81,19 @@ export class Checkpoints {
     this.#timer = undefined
     this.#timerAt = 0
     this.#isStopped = false
+    this.#onBatchEnd = () => undefined
   }
 
-  /** Puts back the newest whole checkpoint, if there is one, and deletes segments that it does not need. */
+  /** Puts back the newest checkpoint that is whole, if there is one, and deletes segments that it does not need. */
   async restore(): Promise<Checkpoint | undefined> {
-    const present = await this.#disk.list()
-    let newest: Checkpoint | undefined
-    for (const name of names) {
-      const found = present.includes(name) ? decodeCheckpoint(await this.#disk.readFile(name)) : undefined
-      if (found !== undefined && found.number > (newest?.number ?? 0)) newest = found
+    const newest = await this.#newest()
+    if (newest === undefined) {
+      await this.#index.cache.files.open([])
+      return undefined
     }
-    if (newest === undefined) return undefined
     this.#number = newest.number
     // A process that was killed may have left it in the operating system's memory, while what it needs no more goes for good.
+    await this.#index.cache.files.flushAll()
     const file = await this.#disk.open(names[newest.number % 2] as string)
     await this.#disk.flush(file)
     await file.close()
@@ -82,8 +102,35 @@ export class Checkpoints {
     for (const segment of [...this.#segments.all]) {
       if (segment.id < newest.segment && !needed.has(segment.id)) await this.#segments.recycle(segment)
     }
-    restoreCheckpoint(newest, this.#index, this.#segments)
+    await restoreCheckpoint(newest, this.#index, this.#segments)
     return newest
+  }
+
+  async #newest(): Promise<Checkpoint | undefined> {
+    const present = await this.#disk.list()
+    const found: Checkpoint[] = []
+    for (const name of names) {
+      if (!present.includes(name)) continue
+      const checkpoint = decodeCheckpoint(await this.#disk.readFile(name))
+      if (checkpoint !== undefined) found.push(checkpoint)
+      else await this.#putAside(name)
+    }
+    found.sort((left, right) => right.number - left.number)
+    for (const checkpoint of found) {
+      if (await this.#index.cache.files.open(slotsOf(checkpoint))) return checkpoint
+      this.#report(`${names[checkpoint.number % 2]} refers to pages of the index that are not there`)
+    }
+    return undefined
+  }
+
+  /** What cannot be read is kept for whoever wants to look at it. */
+  async #putAside(name: string): Promise<void> {
+    await this.#disk.rename(name, `damaged-${name}`)
+    this.#report(`${name} is not whole: a crash has cut it short, or it is damaged; it is kept as damaged-${name}`)
+  }
+
+  #report(reason: string): void {
+    this.damages.push({ segment: 0, offset: 0, bytes: 0, reason })
   }
 
   /** A frame has been applied. */
@@ -97,6 +144,7 @@ export class Checkpoints {
       this.#frame = frame.number + 1
     }
     this.#bytesSince += frame.bytes
+    if (!frame.continues) this.#onBatchEnd()
     if (frame.continues || this.#isStopped) return
     if (this.#isDue || this.#bytesSince >= this.#checkpointBytes) this.#begin()
     else this.#schedule(this.#segments.deadCount > deadSegmentsMax ? drainedMs : checkpointMs)
@@ -104,6 +152,7 @@ export class Checkpoints {
 
   stop(): void {
     this.#isStopped = true
+    this.#onBatchEnd()
     this.#timer?.cancel()
     this.#timer = undefined
   }
@@ -133,7 +182,10 @@ export class Checkpoints {
     this.#isDue = this.#isMidBatch
     if (this.#isDue) return
     this.#underWay = this.#make(false)
-      .catch(() => this.stop())
+      .catch((error: unknown) => {
+        if (!this.#isStopped) this.#onFailed(error)
+        this.stop()
+      })
       .finally(() => {
         this.#underWay = undefined
       })
@@ -151,12 +203,50 @@ export class Checkpoints {
       isClean,
     }
     const dead = [...this.#segments.all].filter((segment) => isDead(segment) && segment.id < this.#segment)
+    const { cache } = this.#index
     this.#index.pruneParts()
-    const bytes = encodeCheckpoint(head, this.#index, this.#segments)
-    await this.#disk.writeFile(names[this.#number % 2] as string, bytes)
+    const images = cache.snapshot()
+    const writer = this.#writer
+    writer.clear()
+    writeCheckpoint(writer, head, this.#index, this.#segments)
+    await cache.write(images)
+    await this.#writeStates(writer)
+    const { bytes } = writer
+    sealCheckpoint(bytes)
+    await this.#disk.writeFile(names[head.number % 2] as string, bytes)
     await this.#disk.flushFolder()
+    await cache.files.snapshotDurable()
     for (const segment of dead) await this.#segments.recycle(segment)
     if (!isClean) this.#onMade()
+  }
+
+  /**
+   * The small state, a little at a time and as it is then: what is newer than the rest of the checkpoint will be replayed to the
+   * same end. But never in the middle of a batch, which may still come to nothing.
+   */
+  async #writeStates(writer: ByteWriter): Promise<void> {
+    const at = writer.length
+    writer.u32(0)
+    let count = 0
+    if (this.#isMidBatch) await this.#betweenBatches()
+    for (const [key, value] of this.#index.states) {
+      writer.text(key)
+      writer.u32(value.length)
+      writer.raw(value)
+      count += 1
+      if (count % statesAtOnce === 0) await this.#betweenBatches()
+    }
+    writer.putU32(at, count)
+  }
+
+  async #betweenBatches(): Promise<void> {
+    await new Promise(setImmediate)
+    while (this.#isMidBatch) {
+      if (this.#isStopped) throw new Error('the store is closed in the middle of a batch')
+      await new Promise<void>((resolve) => {
+        this.#onBatchEnd = resolve
+      })
+    }
   }
 }
 

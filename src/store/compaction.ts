@@ -86,7 +86,7 @@ export class Compaction {
 
   async #empty(segment: Segment): Promise<void> {
     let some: PlacedEntry[] = []
-    for (const placed of this.#index.entriesIn(segment.id)) {
+    for await (const placed of this.#index.entriesIn(segment.id)) {
       some.push(placed)
       if (some.length < batchEntries) continue
       await this.#move(some)

@@ -1,8 +1,8 @@
 import type { Message } from '../message.ts'
 import { frameHeaderBytes, RecordType, recordHeaderBytes, sealFrame, stateIsRemoved, writeRecord } from './frame.ts'
 import type { Change, StateChange } from './journal-batch.ts'
+import { type Location, locationOf } from './location.ts'
 import type { MessageEncoder } from './message-codec.ts'
-import { type Location, locationOf } from './pending-index.ts'
 import type { Place } from './segments.ts'
 import type { CommitDone } from './store.ts'
 

@@ -1,12 +1,8 @@
+import type { IndexEntry, SegmentUse } from './index-page.ts'
 import type { Part } from './journal-frame.ts'
-import {
-  type Directory,
-  type IndexEntry,
-  type IndexPage,
-  type Location,
-  OwnerIndex,
-  segmentOf,
-} from './pending-index.ts'
+import { type Location, segmentOf } from './location.ts'
+import { OwnerIndex } from './owner-index.ts'
+import type { PageCache } from './page-cache.ts'
 import type { Segments } from './segments.ts'
 import type { OwnerId, OwnerRecord, OwnerSpec } from './store.ts'
 
@@ -17,8 +13,16 @@ export interface PlacedEntry {
   readonly entry: IndexEntry
 }
 
+/** Where an entry is put, or put anew. */
+export interface EntryPlace {
+  readonly location: Location
+  readonly bytes: number
+  /** Where the parts of its body are, if it has any. */
+  readonly parts: readonly Part[] | undefined
+}
+
 /** What the journal's records have made so far: every owner with its entries. */
-export class JournalIndex {
+export class JournalIndex implements SegmentUse {
   readonly owners: Map<OwnerId, OwnerIndex>
   /** Parts of long bodies, by the place of their put. */
   readonly parts: Map<Location, readonly Part[]>
@@ -27,21 +31,23 @@ export class JournalIndex {
   /** The small state by key. */
   readonly states: Map<string, Uint8Array>
   lastOwner: OwnerId
+  readonly cache: PageCache
   readonly #segments: Segments
 
-  constructor(segments: Segments) {
+  constructor(segments: Segments, cache: PageCache) {
     this.owners = new Map()
     this.parts = new Map()
     this.rebuilt = new Set()
     this.states = new Map()
     this.lastOwner = 0
+    this.cache = cache
     this.#segments = segments
   }
 
   define(id: OwnerId, spec: OwnerSpec): void {
     this.lastOwner = Math.max(this.lastOwner, id)
     const rebuilt = this.rebuilt.delete(id) ? this.owners.get(id) : undefined
-    if (rebuilt === undefined) this.owners.set(id, new OwnerIndex(id, spec))
+    if (rebuilt === undefined) this.owners.set(id, new OwnerIndex(id, spec, this, this.cache))
     else rebuilt.spec = spec
   }
 
@@ -55,9 +61,7 @@ export class JournalIndex {
     const owner = this.owners.get(id)
     if (owner === undefined) return
     this.owners.delete(id)
-    for (const directory of owner.directories) {
-      if (directory !== undefined) this.#clear(directory, 0, Number.POSITIVE_INFINITY)
-    }
+    for (const directory of owner.directories) directory?.clear()
   }
 
   put(
@@ -70,42 +74,28 @@ export class JournalIndex {
   ): void {
     const owner = this.owners.get(id)
     if (owner === undefined) return
-    owner.lastSequence = Math.max(owner.lastSequence, sequence)
-    owner.directory(priority).append(sequence, location, bytes)
+    if (sequence > owner.lastSequence) owner.lastSequence = sequence
+    const shared = this.parts.size === 0 ? parts : (parts ?? this.parts.get(location))
+    owner.directory(priority).append(sequence, location, bytes, shared !== undefined)
     this.#segments.add(segmentOf(location), 1, bytes)
-    this.#holdParts(location, parts ?? this.parts.get(location))
+    if (shared !== undefined) this.#holdParts(location, shared)
   }
 
   /** An entry's message lies elsewhere from now on, if it is still there. */
-  relocate(
-    id: OwnerId,
-    priority: number,
-    sequence: number,
-    location: Location,
-    bytes: number,
-    parts?: readonly Part[],
-  ): void {
+  relocate(id: OwnerId, priority: number, sequence: number, { location, bytes, parts }: EntryPlace): void {
     const directory = this.owners.get(id)?.directories[priority]
-    const page = directory?.pageOf(sequence)
-    const index = page?.find(sequence) ?? -1
-    if (page === undefined || index < 0) return
-    this.#dropPartsAt(page.entry(index).location)
-    page.relocate(index, location, bytes, this.#segments)
-    this.#holdParts(location, parts)
+    if (directory === undefined) return
+    if (parts !== undefined) this.#holdParts(location, parts)
+    directory.relocate(sequence, location, bytes, parts !== undefined)
   }
 
   /** Entries from one sequence to another leave. */
   ack(id: OwnerId, priority: number, from: number, to: number): void {
-    const directory = this.owners.get(id)?.directories[priority]
-    if (directory !== undefined) this.#clear(directory, from, to)
+    this.owners.get(id)?.directories[priority]?.kill(from, to)
   }
 
   redeliver(id: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void {
-    const page = this.owners.get(id)?.directories[priority]?.pageOf(sequence)
-    const index = page?.find(sequence) ?? -1
-    if (page === undefined || index < 0) return
-    page.history ??= new Map()
-    page.history.set(index, { deliveryCount, notBefore })
+    this.owners.get(id)?.directories[priority]?.redeliver(sequence, deliveryCount, notBefore)
   }
 
   horizon(id: OwnerId, sequence: number): void {
@@ -118,18 +108,6 @@ export class JournalIndex {
     else this.states.set(key, value)
   }
 
-  /** Counts anew how much of each segment is alive, after the owners have been put back. */
-  recount(): void {
-    for (const owner of this.owners.values()) {
-      for (const directory of owner.directories) {
-        for (const page of directory?.pages ?? []) {
-          for (const { segment, entries, bytes } of page.shares) this.#segments.add(segment, entries, bytes)
-          if (this.parts.size > 0) this.#recountParts(page)
-        }
-      }
-    }
-  }
-
   /** Forgets the parts of bodies whose segment is gone, and so nobody's any more. */
   pruneParts(): void {
     for (const location of this.parts.keys()) {
@@ -138,14 +116,15 @@ export class JournalIndex {
   }
 
   /** The entries whose message, or part of it, lies in a segment. What changes meanwhile may be missed or met twice. */
-  *entriesIn(segment: number): Generator<PlacedEntry> {
+  async *entriesIn(segment: number): AsyncGenerator<PlacedEntry> {
     for (const owner of [...this.owners.values()]) {
-      for (const [priority, directory] of owner.directories.entries()) {
+      for (const directory of owner.directories) {
         for (const page of [...(directory?.pages ?? [])]) {
-          if (this.parts.size === 0 && !page.shares.some((share) => share.segment === segment)) continue
-          for (let index = 0; index < page.length; index += 1) {
-            if (page.isDead(index)) continue
-            const entry = page.entry(index)
+          if (page.isGone || (page.partCount === 0 && !page.liesIn((one) => one === segment))) continue
+          await this.cache.load(page)
+          if (page.isGone) continue
+          const { priority } = page.home
+          for (const entry of page.entries()) {
             if (this.#liesIn(entry.location, segment)) yield { owner: owner.id, priority, entry }
           }
         }
@@ -153,53 +132,34 @@ export class JournalIndex {
     }
   }
 
-  #liesIn(location: Location, segment: number): boolean {
-    if (segmentOf(location) === segment) return true
-    return this.parts.get(location)?.some((part) => segmentOf(part.location) === segment) ?? false
-  }
-
   records(): OwnerRecord[] {
     return [...this.owners.values()].map((owner) => ({
       id: owner.id,
       spec: owner.spec,
       counts: owner.directories.map((directory) => directory?.liveCount ?? 0),
-      bytes: bytesOf(owner),
+      bytes: owner.bytes,
       lastSequence: owner.lastSequence,
     }))
   }
 
-  #holdParts(location: Location, parts: readonly Part[] | undefined): void {
-    if (parts === undefined) return
-    this.parts.set(location, parts)
-    for (const part of parts) this.#segments.add(segmentOf(part.location), 1, part.length)
-  }
+  // What pages tell of their entries.
 
-  #recountParts(page: IndexPage): void {
-    for (let index = 0; index < page.length; index += 1) {
-      if (page.isDead(index)) continue
-      for (const part of this.parts.get(page.entry(index).location) ?? []) {
-        this.#segments.add(segmentOf(part.location), 1, part.length)
-      }
-    }
-  }
-
-  #clear(directory: Directory, from: number, to: number): void {
-    if (this.parts.size > 0) {
-      for (const { location } of directory.entriesOf(from, to)) this.#dropPartsAt(location)
-    }
-    directory.kill(from, to, this.#segments)
+  add(segment: number, entries: number, bytes: number): void {
+    this.#segments.add(segment, entries, bytes)
   }
 
   /** Entries that share a body share its parts too: each keeps them alive. */
-  #dropPartsAt(location: Location): void {
+  dropParts(location: Location): void {
     for (const part of this.parts.get(location) ?? []) this.#segments.add(segmentOf(part.location), -1, -part.length)
   }
-}
 
-function bytesOf(owner: OwnerIndex): number {
-  let bytes = 0
-  for (const directory of owner.directories) {
-    for (const page of directory?.pages ?? []) for (const share of page.shares) bytes += share.bytes
+  #liesIn(location: Location, segment: number): boolean {
+    if (segmentOf(location) === segment) return true
+    return this.parts.get(location)?.some((part) => segmentOf(part.location) === segment) ?? false
   }
-  return bytes
+
+  #holdParts(location: Location, parts: readonly Part[]): void {
+    this.parts.set(location, parts)
+    for (const part of parts) this.#segments.add(segmentOf(part.location), 1, part.length)
+  }
 }

@@ -10,6 +10,10 @@ export interface JournalSizes {
   readonly eagerBytes: number
   /** A checkpoint is made after this much journal. */
   readonly checkpointBytes: number
+  /** Memory for pages of the index that need not be in memory. */
+  readonly pageCacheBytes: number
+  /** Entries of a page of the index; not more than 4,096. */
+  readonly pageEntries: number
 }
 
 export const defaultJournalSizes: JournalSizes = {
@@ -18,6 +22,8 @@ export const defaultJournalSizes: JournalSizes = {
   partBytes: 2 * 1024 * 1024,
   eagerBytes: 128 * 1024,
   checkpointBytes: 96 * 1024 * 1024,
+  pageCacheBytes: 64 * 1024 * 1024,
+  pageEntries: 4096,
 }
 
 /** With less than this free on the device nothing more is stored; it is looked at after every so much journal. */

@@ -1,7 +1,8 @@
+import type { IndexEntry } from './index-page.ts'
 import { type Part, partEntryBytes, putHeadBytes } from './journal-frame.ts'
 import { readBytesMax, readGapBytes } from './journal-limits.ts'
+import { type Location, offsetOf, segmentOf } from './location.ts'
 import type { MessageDecoder } from './message-codec.ts'
-import { type IndexEntry, type Location, offsetOf, segmentOf } from './pending-index.ts'
 import type { Segments } from './segments.ts'
 import type { StoredEntry } from './store.ts'
 

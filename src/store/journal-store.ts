@@ -5,16 +5,20 @@ import { Checkpoints } from './checkpoints.ts'
 import { Compaction } from './compaction.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { RecordType } from './frame.ts'
+import { IndexRepair } from './index-repair.ts'
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalFrame } from './journal-frame.ts'
 import { JournalIndex } from './journal-index.ts'
 import { defaultJournalSizes, type JournalSizes } from './journal-limits.ts'
 import { JournalReader } from './journal-reader.ts'
+import type { Damage } from './journal-scan.ts'
 import { JournalWriter } from './journal-writer.ts'
 import type { Disk } from './log/disk.ts'
 import { MessageDecoder } from './message-codec.ts'
-import type { IndexEntry, OwnerIndex } from './pending-index.ts'
-import { type Damage, Recovery } from './recovery.ts'
+import type { OwnerIndex } from './owner-index.ts'
+import { PageCache } from './page-cache.ts'
+import { PageFiles } from './page-files.ts'
+import { Recovery } from './recovery.ts'
 import { salvage } from './salvage.ts'
 import { Segments } from './segments.ts'
 import type { CommitDone, MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from './store.ts'
@@ -43,6 +47,7 @@ export class JournalStore implements MessageStore {
   #reader: JournalReader | undefined
   #compaction: Compaction | undefined
   #report: OpenReport
+  readonly #damages: Damage[]
   #isOpen: boolean
   #closing: Promise<void> | undefined
 
@@ -50,24 +55,32 @@ export class JournalStore implements MessageStore {
     this.#disk = disk
     this.#sizes = sizes
     this.#segments = new Segments(disk, sizes)
-    this.#index = new JournalIndex(this.#segments)
+    const repair = new IndexRepair(this.#segments, sizes.frameBytesMax, (damage) => this.#damaged(damage))
+    const cache = new PageCache(new PageFiles(disk), sizes, {
+      repair: (page) => repair.columnsOf(page),
+      failed: (error) => this.#writer.fail(error),
+    })
+    this.#index = new JournalIndex(this.#segments, cache)
     this.#writer = new JournalWriter(disk, this.#segments, sizes, {
       flown: (frame) => this.#flown(frame),
       failed: () => this.#checkpoints.stop(),
     })
-    this.#checkpoints = new Checkpoints(disk, clock, this.#index, this.#segments, sizes, () =>
-      this.#compaction?.consider(),
-    )
+    this.#checkpoints = new Checkpoints(disk, clock, this.#index, this.#segments, sizes, {
+      made: () => this.#compaction?.consider(),
+      failed: (error) => this.#writer.fail(error),
+    })
     this.#watch = new DiskWatch(disk, clock)
     this.#reader = undefined
     this.#compaction = undefined
+    this.#damages = []
     this.#report = { frameCount: 0, wasClean: true, damages: [] }
     this.#isOpen = false
     this.#closing = undefined
   }
 
+  /** What opening has found, and all damage that has come to light since. */
   get report(): OpenReport {
-    return this.#report
+    return { ...this.#report, damages: [...this.#report.damages, ...this.#damages] }
   }
 
   get states(): ReadonlyMap<string, Uint8Array> {
@@ -101,7 +114,8 @@ export class JournalStore implements MessageStore {
       if (!wasClean) owner.seenUpTo = Math.max(owner.seenUpTo, seenUpTo)
       owner.horizon = 0
     }
-    this.#report = { frameCount: replay.frameCount, wasClean, damages: [...replay.damages, ...salvaged] }
+    const damages = [...this.#checkpoints.damages, ...replay.damages, ...salvaged, ...this.#damages.splice(0)]
+    this.#report = { frameCount: replay.frameCount, wasClean, damages }
     await this.#beginEpoch(Math.max(checkpoint?.epoch ?? 0, replay.epoch) + 1, Math.max(replay.nextFrame, 1))
     await this.#watch.look()
     this.#isOpen = true
@@ -122,10 +136,9 @@ export class JournalStore implements MessageStore {
 
   async read(id: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]> {
     const owner = this.#index.owners.get(id)
-    const entries: IndexEntry[] = []
-    owner?.directories[priority]?.collect(after, count, entries)
-    if (owner === undefined || this.#reader === undefined) return []
-    return await this.#reader.read(entries, owner.seenUpTo)
+    const directory = owner?.directories[priority]
+    if (owner === undefined || directory === undefined || this.#reader === undefined) return []
+    return await this.#reader.read(await directory.collect(after, count), owner.seenUpTo)
   }
 
   close(): Promise<void> {
@@ -140,6 +153,7 @@ export class JournalStore implements MessageStore {
     if (this.#writer.failure === undefined && this.#isOpen) await this.#checkpoints.close()
     else this.#checkpoints.stop()
     await this.#segments.close()
+    await this.#index.cache.files.close()
     await this.#disk.close()
   }
 
@@ -160,6 +174,10 @@ export class JournalStore implements MessageStore {
     })
   }
 
+  #damaged(damage: Damage): void {
+    this.#damages.push(damage)
+  }
+
   #flown(frame: JournalFrame): void {
     const index = this.#index
     for (const [at, change] of frame.changes.entries()) {
@@ -171,7 +189,7 @@ export class JournalStore implements MessageStore {
           index.put(owner, priority, sequence, location, bytes, frame.parts[at])
           break
         case RecordType.rewrite:
-          index.relocate(owner, priority, sequence, location, bytes, frame.parts[at])
+          index.relocate(owner, priority, sequence, { location, bytes, parts: frame.parts[at] })
           break
         case RecordType.ack:
           index.ack(owner, priority, sequence, change.number)

@@ -128,7 +128,7 @@ export class JournalWriter {
     this.nextFrame += 1
     this.#disk.commit(place.segment.file, frame.memory, bytes, place.offset, (error) => {
       if (error === undefined) this.#flown(frame)
-      else this.#fail(error)
+      else this.fail(error)
     })
   }
 
@@ -224,12 +224,12 @@ export class JournalWriter {
         this.#isRolling = false
         this.#pump()
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.fail(error),
     )
   }
 
   /** After a failed write or flush nobody knows what is on disk: nothing is tried again, recovery decides. */
-  #fail(cause: unknown): void {
+  fail(cause: unknown): void {
     if (this.#failure !== undefined) return
     const reason = cause instanceof Error ? cause.message : String(cause)
     const error = new BrokerError('store-failed', `the store cannot be written: ${reason}`, { cause })

@@ -1,27 +1,11 @@
-import {
-  type FrameHeader,
-  frameHeaderBytes,
-  isFrameIntact,
-  type RecordHandler,
-  RecordType,
-  readFrameHeader,
-  readRecords,
-  stateIsRemoved,
-} from './frame.ts'
+import { type RecordHandler, RecordType, readRecords, stateIsRemoved } from './frame.ts'
 import { type Part, partEntryBytes, putHasParts } from './journal-frame.ts'
 import type { JournalIndex } from './journal-index.ts'
 import type { JournalSizes } from './journal-limits.ts'
-import { type Location, locationOf } from './pending-index.ts'
-import type { Segment, Segments } from './segments.ts'
+import { type Damage, type FoundFrame, JournalScan } from './journal-scan.ts'
+import { type Location, locationOf } from './location.ts'
+import type { Segments } from './segments.ts'
 import type { OwnerId, OwnerSpec } from './store.ts'
-
-/** A stretch of the journal that is not what was written there. */
-export interface Damage {
-  readonly segment: number
-  readonly offset: number
-  readonly bytes: number
-  readonly reason: string
-}
 
 /** Where reading begins. */
 export interface StartingPoint {
@@ -40,25 +24,13 @@ export interface Replay {
   readonly isWhole: boolean
 }
 
-interface WaitingFrame {
-  readonly segment: Segment
-  readonly offset: number
-  readonly header: FrameHeader
-  readonly bytes: Buffer
-}
-
 /** Applies the journal's frames from a point on, in the order of their numbers, up to the last whole one. */
 export class Recovery {
   readonly #index: JournalIndex
   readonly #segments: Segments
   readonly #frameBytesMax: number
-  readonly #damages: Damage[]
   /** Frames of a batch whose last frame has not come yet. */
-  #waiting: WaitingFrame[]
-  #nextFrame: number
-  #epoch: number
-  #frameCount: number
-  #isWhole: boolean
+  #waiting: FoundFrame[]
   /** Owners that have been removed: what is said of them later has no meaning. */
   readonly #removed: Set<OwnerId>
 
@@ -66,112 +38,35 @@ export class Recovery {
     this.#index = index
     this.#segments = segments
     this.#frameBytesMax = sizes.frameBytesMax
-    this.#damages = []
     this.#waiting = []
-    this.#nextFrame = 0
-    this.#epoch = 0
-    this.#frameCount = 0
-    this.#isWhole = true
     this.#removed = new Set()
   }
 
   async run(start: StartingPoint): Promise<Replay> {
-    this.#nextFrame = start.frame
+    const scan = new JournalScan(start.frame, this.#frameBytesMax, (frame) => this.#take(frame))
+    const { cache } = this.#index
     for (const segment of this.#segments.all) {
-      if (segment.id >= start.segment) await this.#readSegment(segment, segment.id === start.segment ? start.offset : 0)
+      if (segment.id < start.segment) continue
+      const end = await scan.read(segment, segment.id === start.segment ? start.offset : 0, () => cache.quiet())
+      segment.usedBytes = Math.max(segment.usedBytes, end)
     }
     for (const { segment, offset, header } of this.#waiting) {
-      this.#damages.push({
+      scan.damages.push({
         segment: segment.id,
         offset,
         bytes: header.bytes,
         reason: 'the end of its batch was never written',
       })
     }
-    return {
-      nextFrame: this.#nextFrame,
-      epoch: this.#epoch,
-      frameCount: this.#frameCount,
-      damages: this.#damages,
-      isWhole: this.#isWhole,
-    }
-  }
-
-  async #readSegment(segment: Segment, from: number): Promise<void> {
-    const size = await segment.file.size()
-    let offset = from
-    while (offset + frameHeaderBytes <= size) {
-      const bytes = await segment.file.read(offset, Math.min(size - offset, this.#frameBytesMax))
-      const used = this.#readFrames(segment, offset, bytes)
-      offset += used
-      if (used === 0) {
-        const next = await this.#findFrame(segment, offset + 1, size)
-        if (next < 0) break
-        this.#damages.push({ segment: segment.id, offset, bytes: next - offset, reason: 'no frame can be read here' })
-        this.#isWhole = false
-        offset = next
-      }
-    }
-    segment.usedBytes = Math.max(segment.usedBytes, offset)
-  }
-
-  /** Applies the whole frames at the start of the bytes. Returns how long they are together. */
-  #readFrames(segment: Segment, offset: number, bytes: Buffer): number {
-    let at = 0
-    for (
-      let header = this.#frameAt(segment, bytes, at);
-      header !== undefined;
-      header = this.#frameAt(segment, bytes, at)
-    ) {
-      if (header.number > this.#nextFrame) this.#noteGap(segment, offset + at, header)
-      this.#nextFrame = header.number + 1
-      this.#epoch = Math.max(this.#epoch, header.epoch)
-      this.#frameCount += 1
-      this.#take({ segment, offset: offset + at, header, bytes: bytes.subarray(at, at + header.bytes) })
-      at += header.bytes
-    }
-    return at
-  }
-
-  /** The intact frame at a place, if it is of this segment and not older than what has been read. */
-  #frameAt(segment: Segment, bytes: Buffer, at: number): FrameHeader | undefined {
-    const header = readFrameHeader(bytes, at)
-    if (header === undefined || header.segment !== segment.id || header.number < this.#nextFrame) return undefined
-    return isFrameIntact(bytes, at, header) ? header : undefined
-  }
-
-  #noteGap(segment: Segment, offset: number, header: FrameHeader): void {
-    const missing = header.number - this.#nextFrame
-    this.#waiting = []
-    this.#isWhole = false
-    this.#damages.push({
-      segment: segment.id,
-      offset,
-      bytes: 0,
-      reason: `${missing} frames before frame ${header.number} are missing`,
-    })
-  }
-
-  /** Looks for a later intact frame of the segment; -1 if there is none. */
-  async #findFrame(segment: Segment, from: number, size: number): Promise<number> {
-    for (let offset = from; offset + frameHeaderBytes <= size; ) {
-      const bytes = await segment.file.read(offset, Math.min(size - offset, 2 * this.#frameBytesMax))
-      for (let at = 0; at + frameHeaderBytes <= bytes.length; at += 1) {
-        const found = bytes.indexOf('MMJ1', at, 'latin1')
-        if (found < 0) break
-        at = found
-        if (this.#frameAt(segment, bytes, found) !== undefined) return offset + found
-      }
-      if (offset + bytes.length >= size) return -1
-      offset += this.#frameBytesMax
-    }
-    return -1
+    return scan
   }
 
   /** Applies a frame once the last of its batch is there. */
-  #take(frame: WaitingFrame): void {
-    // A batch that a crash cut short is not finished by what a later run of the broker has written.
-    if (this.#waiting.some(({ header }) => header.epoch !== frame.header.epoch)) this.#waiting = []
+  #take(frame: FoundFrame): void {
+    // A batch that a crash cut short is not finished by what a later run of the broker has written, nor one with a gap in it.
+    const { epoch, number } = frame.header
+    const last = this.#waiting.at(-1)
+    if (last !== undefined && (last.header.epoch !== epoch || last.header.number + 1 !== number)) this.#waiting = []
     this.#waiting.push(frame)
     if (frame.header.continues) return
     const frames = this.#waiting
@@ -216,7 +111,8 @@ class Applier implements RecordHandler {
       }
       case RecordType.rewrite: {
         const parts = (flags & putHasParts) !== 0 ? readParts(bytes, end) : undefined
-        index.relocate(owner, priority, sequence, locationOf(this.#segment, this.#offset + at), end - at, parts)
+        const location = locationOf(this.#segment, this.#offset + at)
+        index.relocate(owner, priority, sequence, { location, bytes: end - at, parts })
         return
       }
       case RecordType.reference:

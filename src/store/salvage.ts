@@ -1,8 +1,10 @@
 import { Address } from '../address.ts'
+import type { IndexEntry } from './index-page.ts'
 import type { JournalIndex } from './journal-index.ts'
 import type { JournalReader } from './journal-reader.ts'
-import { type IndexEntry, type Location, type OwnerIndex, segmentOf } from './pending-index.ts'
-import type { Damage } from './recovery.ts'
+import type { Damage } from './journal-scan.ts'
+import { segmentOf } from './location.ts'
+import type { OwnerIndex } from './owner-index.ts'
 import type { Segments } from './segments.ts'
 import type { OwnerSpec } from './store.ts'
 
@@ -13,7 +15,7 @@ const recoveredPrefix = 'RECOVERED.'
  * since, and without any the definitions of owners may be gone. Returns what it met, for the report.
  */
 export async function salvage(index: JournalIndex, segments: Segments, reader: JournalReader): Promise<Damage[]> {
-  const damages = dropLost(index, segments)
+  const damages = await dropLost(index, segments)
   for (const id of [...index.rebuilt]) {
     const owner = index.owners.get(id)
     if (owner === undefined) index.rebuilt.delete(id)
@@ -27,23 +29,22 @@ export async function salvage(index: JournalIndex, segments: Segments, reader: J
 }
 
 /** Takes out the entries that lie, as a whole or in part, in segments that are not there: those had left before. */
-function dropLost(index: JournalIndex, segments: Segments): Damage[] {
+async function dropLost(index: JournalIndex, segments: Segments): Promise<Damage[]> {
   const lost = new Map<number, { entries: number; bytes: number }>()
-  const note = (segment: number, { bytes }: IndexEntry): void => {
-    const sum = lost.get(segment) ?? { entries: 0, bytes: 0 }
-    lost.set(segment, { entries: sum.entries + 1, bytes: sum.bytes + bytes })
-  }
-  const isGone = (location: Location): boolean => segments.segment(segmentOf(location)) === undefined
-  for (const owner of index.owners.values()) {
-    for (const [priority, directory] of owner.directories.entries()) {
-      const isWhole = directory?.pages.every((page) => page.shares.every(({ segment }) => segments.segment(segment)))
-      if (directory === undefined || (isWhole === true && index.parts.size === 0)) continue
-      for (const entry of [...directory.entriesOf(0, Number.POSITIVE_INFINITY)]) {
-        const parts = index.parts.get(entry.location) ?? []
-        const place = [entry.location, ...parts.map(({ location }) => location)].find(isGone)
-        if (place === undefined) continue
-        note(segmentOf(place), entry)
-        index.ack(owner.id, priority, entry.sequence, entry.sequence)
+  const isGone = (segment: number): boolean => segments.segment(segment) === undefined
+  for (const { id, directories } of index.owners.values()) {
+    for (const directory of directories) {
+      for (const page of [...(directory?.pages ?? [])]) {
+        if (page.partCount === 0 && !page.liesIn(isGone)) continue
+        await index.cache.load(page)
+        for (const entry of page.entries()) {
+          const parts = index.parts.get(entry.location) ?? []
+          const place = [entry.location, ...parts.map(({ location }) => location)].map(segmentOf).find(isGone)
+          if (place === undefined) continue
+          const sum = lost.get(place) ?? { entries: 0, bytes: 0 }
+          lost.set(place, { entries: sum.entries + 1, bytes: sum.bytes + entry.bytes })
+          index.ack(id, page.home.priority, entry.sequence, entry.sequence)
+        }
       }
     }
   }
@@ -57,7 +58,7 @@ function dropLost(index: JournalIndex, segments: Segments): Damage[] {
 
 /** Makes a queue of an owner whose definition is lost, after the address of its first message. */
 async function nameOwner(owner: OwnerIndex, index: JournalIndex, reader: JournalReader): Promise<Damage> {
-  const [first] = firstEntries(owner)
+  const [first] = await firstEntries(owner)
   const location = first?.location ?? 0
   const address = await addressOf(first, reader)
   const taken = new Set(
@@ -79,10 +80,12 @@ function nameOf({ spec }: OwnerIndex): string {
   return spec.name
 }
 
-function firstEntries(owner: OwnerIndex): IndexEntry[] {
-  const entries: IndexEntry[] = []
-  for (const directory of owner.directories) if (entries.length === 0) directory?.collect(0, 1, entries)
-  return entries
+async function firstEntries(owner: OwnerIndex): Promise<IndexEntry[]> {
+  for (const directory of owner.directories) {
+    const found = (await directory?.collect(0, 1)) ?? []
+    if (found.length > 0) return found
+  }
+  return []
 }
 
 async function addressOf(entry: IndexEntry | undefined, reader: JournalReader): Promise<Address | undefined> {

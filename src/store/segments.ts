@@ -1,6 +1,5 @@
 import { type JournalSizes, spareSegmentsMax } from './journal-limits.ts'
 import type { Disk, DiskFile } from './log/disk.ts'
-import type { SegmentUse } from './pending-index.ts'
 
 const segmentPrefix = 'seg-'
 const sparePrefix = 'free-'
@@ -26,7 +25,7 @@ export interface Place {
  * The segment files. Frames go to the end of the newest one; a drained one is not deleted but written over, since a file that
  * does not grow is flushed in half the time.
  */
-export class Segments implements SegmentUse {
+export class Segments {
   readonly #disk: Disk
   readonly #segmentBytes: number
   readonly #all: Map<number, Segment>
@@ -120,8 +119,7 @@ export class Segments implements SegmentUse {
 
   /** Keeps a drained segment for reuse, or deletes it. The newest one is never recycled. */
   async recycle(segment: Segment): Promise<void> {
-    if (segment === this.#current) return
-    this.#all.delete(segment.id)
+    if (segment === this.#current || !this.#all.delete(segment.id)) return
     this.#deadCount -= 1
     await segment.file.close()
     if (this.#spares.length >= spareSegmentsMax) {

@@ -15,6 +15,8 @@ const sizes: JournalSizes = {
   partBytes: 2 * 1024,
   eagerBytes: 1024,
   checkpointBytes: 40 * 1024,
+  pageCacheBytes: 4 * 1024,
+  pageEntries: 24,
 }
 
 const environment: { readonly FLIPS?: string } = process.env
@@ -221,6 +223,59 @@ describe.each([
       await opened.store.close()
     }
   }, 60_000)
+})
+
+describe('one bit turned over in the index of a broker that was closed', () => {
+  async function indexFiles(disk: SimulatedDisk): Promise<{ name: string; length: number }[]> {
+    const names = (await disk.list()).filter((name) => name.startsWith('index-'))
+    const files = await Promise.all(names.map(async (name) => ({ name, length: (await disk.readFile(name)).length })))
+    return files.filter(({ length }) => length > 0)
+  }
+
+  test('costs nothing, and is reported if it is where something was', async () => {
+    const start = startSeed()
+    const random = randomOf(start)
+    const { disk, live } = await fill(random, 150, true)
+    const files = await indexFiles(disk)
+    expect(files).not.toEqual([])
+    let reported = 0
+    for (let flip = 0; flip < flips; flip += 1) {
+      const { name, length } = files[Math.floor(random() * files.length)] as { name: string; length: number }
+      const flipped = copyOf(disk)
+      const at = Math.floor(random() * length)
+      flipped.flip(name, at, Math.floor(random() * 8))
+      const opened = await Opened.open(flipped)
+      const found = new Map((await opened.all()).map((entry) => [`${entry.owner}/${entry.sequence}`, entry]))
+      for (const one of live) {
+        const entry = found.get(`${one.owner}/${one.sequence}`)
+        expect(bodyOf(entry), `seed ${start}, ${name} byte ${at}, ${one.owner}/${one.sequence}`).toBe(one.body)
+      }
+      expect(found.size).toBe(live.length)
+      if (opened.store.report.damages.length > 0) reported += 1
+      await opened.store.close()
+    }
+    expect(reported).toBeGreaterThan(flips / 20)
+  }, 60_000)
+
+  test('or a file of it gone, or too short, or all of it', async () => {
+    const { disk, live } = await fill(randomOf(5), 150, true)
+    const files = await indexFiles(disk)
+    for (const { name } of [...files, { name: 'all' }]) {
+      for (const how of ['gone', 'short'] as const) {
+        const hurt = copyOf(disk)
+        for (const one of files.filter((file) => file.name === name || name === 'all')) {
+          if (how === 'gone') await hurt.remove(one.name)
+          else await hurt.truncate(await hurt.open(one.name), 100)
+        }
+        const opened = await Opened.open(hurt)
+        const found = new Map((await opened.all()).map((entry) => [`${entry.owner}/${entry.sequence}`, entry]))
+        for (const one of live)
+          expect(bodyOf(found.get(`${one.owner}/${one.sequence}`)), `${name} ${how}`).toBe(one.body)
+        expect(opened.store.report.damages, `${name} ${how}`).not.toEqual([])
+        await opened.store.close()
+      }
+    }
+  })
 })
 
 describe('without any checkpoint', () => {

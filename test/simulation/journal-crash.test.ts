@@ -13,6 +13,8 @@ const sizes: JournalSizes = {
   partBytes: 2 * 1024,
   eagerBytes: 1024,
   checkpointBytes: 40 * 1024,
+  pageCacheBytes: 4 * 1024,
+  pageEntries: 24,
 }
 
 /** What a store must hold: by owner and sequence, what the entry's body is and how sure that is. */

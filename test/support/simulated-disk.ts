@@ -165,6 +165,21 @@ export class SimulatedDisk implements Disk {
     for (const [name, content] of this.#names) this.#flushedNames.set(name, content)
   }
 
+  async write(file: DiskFile, bytes: Uint8Array, offset: number): Promise<void> {
+    if (!(file instanceof SimulatedFile)) throw new Error('a file of another disk')
+    write(file.content, { offset, bytes: Buffer.from(bytes) })
+    await this.operation()
+  }
+
+  async truncate(file: DiskFile, bytes: number): Promise<void> {
+    await this.operation()
+    if (!(file instanceof SimulatedFile)) throw new Error('a file of another disk')
+    const { content } = file
+    const grown = Buffer.alloc(bytes)
+    content.written.copy(grown)
+    content.written = grown
+  }
+
   async writeFile(name: string, bytes: Uint8Array): Promise<void> {
     let content = this.#names.get(name)
     if (content === undefined) {

@@ -25,6 +25,10 @@ export interface Disk {
   remove(name: string): Promise<void>
   /** Makes new, renamed and removed names survive. */
   flushFolder(): Promise<void>
+  /** Writes bytes at a place of a file; on disk after {@link flush}. */
+  write(file: DiskFile, bytes: Uint8Array, offset: number): Promise<void>
+  /** Makes the file shorter, or longer with zeros. */
+  truncate(file: DiskFile, bytes: number): Promise<void>
   /** Writes a whole file and flushes it. */
   writeFile(name: string, bytes: Uint8Array): Promise<void>
   readFile(name: string): Promise<Buffer>

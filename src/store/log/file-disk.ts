@@ -80,6 +80,19 @@ export class FileDisk implements Disk {
     }
   }
 
+  async write(file: DiskFile, bytes: Uint8Array, offset: number): Promise<void> {
+    if (!(file instanceof RealFile)) throw new Error('a file of another disk')
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await file.handle.write(bytes, at, bytes.length - at, offset + at)
+      at += bytesWritten
+    }
+  }
+
+  async truncate(file: DiskFile, bytes: number): Promise<void> {
+    if (!(file instanceof RealFile)) throw new Error('a file of another disk')
+    await file.handle.truncate(bytes)
+  }
+
   async writeFile(name: string, bytes: Uint8Array): Promise<void> {
     await writeFile(join(this.#folder, name), bytes, { flush: true })
   }
