@@ -1,12 +1,12 @@
-import { copyFile, mkdir, open, readdir, readFile, stat } from 'node:fs/promises'
+import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { decodeCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, decodeCheckpoint } from './checkpoint.ts'
 import { type FrameHeader, isFrameIntact, readFrameHeader } from './frame.ts'
 
 const checkpointPattern = /^ckpt-/
 const indexPattern = /^index-/
 const segmentPattern = /^seg-(\d+)$/
-/** How often a copy is begun anew because the broker has made a checkpoint meanwhile. */
+/** How often a copy goes on with a newer checkpoint because the broker has given up what the one before needs. */
 const triesMax = 50
 
 /** What a copy is told of as it goes on. */
@@ -15,7 +15,13 @@ export interface CopyEvents {
   copied(bytes: number): void
 }
 
-/** What {@link copyJournal} has done. */
+/** What a checkpoint says of the segments: in which the journal goes on, and which there were. */
+interface StartingPoint {
+  readonly segment: number
+  readonly listed: readonly number[]
+}
+
+/** What {@link JournalCopy.all} has done. */
 export interface CopyReport {
   /** Segments that the broker gave up before they could be copied: whatever had been in them has left. */
   readonly missing: ReadonlySet<number>
@@ -44,77 +50,92 @@ export class JournalCopy {
     this.#missing = new Set()
   }
 
-  /** Copies all of it, or of what has been copied before only what has changed. */
+  /** Copies all of it, or of what has been copied before only what has changed. On disk after {@link flush}. */
   async all(): Promise<CopyReport> {
-    const firstTail = await this.tail()
+    const { segment, listed } = await this.#copyTail()
     this.#missing = new Set()
-    for (const id of await this.#segments()) {
-      if (id >= firstTail || this.#settled.has(id)) continue
-      if (await this.#copySegment(id)) this.#settled.add(id)
-      else this.#missing.add(id)
+    for (const id of listed) {
+      if (id >= segment || this.#settled.has(id)) continue
+      if ((await this.#copySegment(id)) === undefined) this.#missing.add(id)
+      else this.#settled.add(id)
     }
     for (const name of await readdir(this.#from)) if (indexPattern.test(name)) await this.#copyFile(name)
     return { missing: this.#missing }
   }
 
-  /** Copies the checkpoints and the segments from the newest one's place on. Returns the first of those. */
-  async tail(): Promise<number> {
-    await mkdir(this.#to, { recursive: true })
-    for (let tries = 0; tries < triesMax; tries += 1) {
-      const { number, segment } = await this.#copyCheckpoints()
-      const ids = (await this.#segments()).filter((id) => id >= segment)
-      let isWhole = true
-      for (const id of ids.reverse()) isWhole = isWhole && (await this.#copySegment(id))
-      if (isWhole && (await newestCheckpoint(this.#from)).number === number) return segment
-    }
-    throw new Error(`the broker makes checkpoints faster than ${this.#from} can be copied`)
+  /** Copies the checkpoints and the segments from the newest one's place on: what a start reads. */
+  async tail(): Promise<void> {
+    await this.#copyTail()
   }
 
-  async #copyCheckpoints(): Promise<{ readonly number: number; readonly segment: number }> {
+  async #copyTail(): Promise<StartingPoint> {
+    await mkdir(this.#to, { recursive: true })
+    for (let tries = 0; tries < triesMax; tries += 1) {
+      const start = await this.#copyCheckpoints()
+      const ids = new Set([...start.listed, ...(await this.#segments())].filter((id) => id >= start.segment))
+      if (await this.#copyBackwards([...ids].sort((left, right) => right - left))) return start
+    }
+    throw new Error(`the broker gives up segments faster than ${this.#from} can be copied`)
+  }
+
+  /** Flushes all that has been copied. */
+  async flush(): Promise<void> {
+    for (const name of [...(await readdir(this.#to)), '.']) {
+      const handle = await open(join(this.#to, name), 'r')
+      await handle.sync()
+      await handle.close()
+    }
+  }
+
+  /** False if one has been given up meanwhile. */
+  async #copyBackwards(ids: readonly number[]): Promise<boolean> {
+    let isFollowed = false
+    for (const id of ids) {
+      if (this.#settled.has(id)) continue
+      const end = await this.#copySegment(id)
+      if (end === undefined) return false
+      // Once there are frames in a later one nothing is added to it.
+      if (isFollowed) this.#settled.add(id)
+      isFollowed = isFollowed || end > 0
+    }
+    return true
+  }
+
+  async #copyCheckpoints(): Promise<StartingPoint> {
     for (const name of await readdir(this.#from)) if (checkpointPattern.test(name)) await this.#copyFile(name)
-    return await newestCheckpoint(this.#to)
+    let newest: Pick<Checkpoint, 'number' | 'segment' | 'segments'> = { number: 0, segment: 0, segments: [] }
+    for (const name of (await readdir(this.#to)).filter((one) => checkpointPattern.test(one))) {
+      const found = decodeCheckpoint(await readFile(join(this.#to, name)))
+      if (found !== undefined && found.number > newest.number) newest = found
+    }
+    return { segment: newest.segment, listed: newest.segments.map(({ id }) => id) }
   }
 
   async #segments(): Promise<number[]> {
     const names = await readdir(this.#from)
-    const ids = names.flatMap((name) => segmentPattern.exec(name)?.[1] ?? []).map(Number)
-    return ids.sort((left, right) => left - right)
+    return names.flatMap((name) => segmentPattern.exec(name)?.[1] ?? []).map(Number)
   }
 
-  /** False if it has been given up meanwhile. */
-  async #copySegment(id: number): Promise<boolean> {
+  /** Returns the bytes of frames in it; undefined if it has been given up meanwhile. */
+  async #copySegment(id: number): Promise<number | undefined> {
     const path = join(this.#from, `seg-${id}`)
     const before = await stat(path).catch(ignoreMissing)
     let bytes = await readFile(path).catch(ignoreMissing)
-    if (before === undefined || bytes === undefined) return false
+    if (before === undefined || bytes === undefined) return undefined
     const { end, isWhole } = framesOf(bytes, id)
     // Read while it was being written, a frame may be older than the one behind it.
     if (!isWhole) bytes = (await readFile(path).catch(ignoreMissing)) ?? bytes
-    if ((await stat(path).catch(ignoreMissing))?.ino !== before.ino) return false
-    await writeDurably(join(this.#to, `seg-${id}`), bytes.subarray(0, end))
+    if ((await stat(path).catch(ignoreMissing))?.ino !== before.ino) return undefined
+    await writeFile(join(this.#to, `seg-${id}`), bytes.subarray(0, end))
     this.#events.copied(end)
-    return true
+    return end
   }
 
   async #copyFile(name: string): Promise<void> {
     const to = join(this.#to, name)
     const copied = await copyFile(join(this.#from, name), to).then(() => true, ignoreMissing)
-    if (copied === undefined) return
-    const file = await open(to, 'r+')
-    await file.datasync()
-    this.#events.copied((await file.stat()).size)
-    await file.close()
+    if (copied === true) this.#events.copied((await stat(to)).size)
   }
-}
-
-/** The number of the newest checkpoint of a folder and the segment it goes on in; 0 if there is none. */
-async function newestCheckpoint(folder: string): Promise<{ readonly number: number; readonly segment: number }> {
-  let newest = { number: 0, segment: 0 }
-  for (const name of (await readdir(folder)).filter((one) => checkpointPattern.test(one))) {
-    const found = decodeCheckpoint(await readFile(join(folder, name)))
-    if (found !== undefined && found.number > newest.number) newest = found
-  }
-  return newest
 }
 
 /** Where the last intact frame of a segment ends, and whether there is nothing else before that. */
@@ -138,16 +159,6 @@ export function framesOf(bytes: Buffer, segment: number): { readonly end: number
 function frameAt(bytes: Buffer, at: number, segment: number): FrameHeader | undefined {
   const header = readFrameHeader(bytes, at)
   return header?.segment === segment && isFrameIntact(bytes, at, header) ? header : undefined
-}
-
-async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, 'w')
-  try {
-    await file.writeFile(bytes)
-    await file.datasync()
-  } finally {
-    await file.close()
-  }
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

@@ -136,11 +136,13 @@ describe('while a broker is running', () => {
     )
   })
 
-  test('a backup has everything that was confirmed before it, nothing twice, and in order', async () => {
+  test('a backup has everything that was confirmed before it, nothing twice, and in order', {
+    timeout: 120_000,
+  }, async () => {
     const started = await start('data')
     const producer = await started.client()
     const consumer = await started.client()
-    const filler = 'x'.repeat(20_000)
+    const filler = 'x'.repeat(5_000)
     const confirmed: number[] = []
     let sent = 0
     let isRunning = true
