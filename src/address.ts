@@ -6,10 +6,12 @@ export type AddressKind = 'queue' | 'topic'
 export const temporaryPrefix = '$temp.'
 const oneLevel = '*'
 const rest = '>'
+/** As `rest`, and the levels before it alone, too. */
+const all = '#'
 
 /**
  * A destination, or in a subscription a pattern over destinations. The name is levels joined by `.`; in a pattern the
- * level `*` stands for one level and a last level `>` for one or more. Protocols write addresses in their own
+ * level `*` stands for one level, a last level `>` for one or more and a last level `#` for any number, none too. Protocols write addresses in their own
  * way and map them to this one reversibly (DESIGN §2).
  *
  * Immutable. Adapters keep the objects they made, so that the same name is parsed once.
@@ -79,7 +81,10 @@ export function covers(pattern: readonly string[], levels: readonly string[]): b
   if (isHidden(levels[0]) && pattern[0] !== levels[0]) return false
   for (let index = 0; index < pattern.length; index += 1) {
     const level = pattern[index]
-    if (level === rest && index === pattern.length - 1) return levels.length > index
+    if (index === pattern.length - 1) {
+      if (level === rest) return levels.length > index
+      if (level === all) return levels.length >= index
+    }
     if (index >= levels.length) return false
     if (level !== oneLevel && level !== levels[index]) return false
   }
@@ -111,9 +116,10 @@ function nameFault(name: string): string | undefined {
 }
 
 function hasWildcard(name: string): boolean {
-  if (!name.includes(oneLevel) && !name.includes(rest)) return false
+  if (!name.includes(oneLevel) && !name.includes(rest) && !name.includes(all)) return false
   const levels = name.split('.')
-  return levels.includes(oneLevel) || levels.at(-1) === rest
+  const last = levels.at(-1)
+  return levels.includes(oneLevel) || last === rest || last === all
 }
 
 function excerpt(text: string): string {

@@ -1,5 +1,5 @@
 /** The door of the core: all that a protocol adapter may import. */
-export { Address, type AddressKind, temporaryPrefix } from './address.ts'
+export { Address, type AddressKind, covers, temporaryPrefix } from './address.ts'
 export type { Access, Action, Identity, Login } from './broker/access.ts'
 export type { Broker } from './broker/broker.ts'
 export { deathAnnotations } from './broker/dead-letter.ts'
@@ -20,6 +20,7 @@ export {
   accepted,
   type Consumer,
   type Delivery,
+  type FilterRequest,
   failed,
   type Modified,
   type NamedSubscriptionInfo,

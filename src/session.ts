@@ -92,10 +92,20 @@ export interface SubscribeRequest {
   readonly retained?: 'send' | 'if-new' | 'none' | undefined
 }
 
+/** One more filter of a topic subscription. */
+export interface FilterRequest {
+  /** A topic or a pattern of topics. */
+  readonly address: Address
+  /** As in {@link SubscribeRequest}, for this filter. */
+  readonly noLocal?: boolean | undefined
+  /** As in {@link SubscribeRequest}: `send` also if the subscription covers the filter already, `if-new` (the default) if not. */
+  readonly retained?: 'send' | 'if-new' | 'none' | undefined
+}
+
 /** A durable or shared topic subscription. */
 export interface NamedSubscriptionInfo {
   readonly name: string
-  /** The filter of the topics that it collects from. */
+  /** The filter it was made with. */
   readonly address: Address
   /** Empty: none. */
   readonly selector: string
@@ -126,6 +136,13 @@ export interface Subscription {
   settle(delivery: Delivery, outcome: Outcome, transaction?: Transaction): void
   /** Settles every unsettled delivery up to and including this one, in the order of delivery. Returns them. */
   settleThrough(delivery: Delivery, outcome: Outcome, transaction?: Transaction): readonly Delivery[]
+  /**
+   * Has a topic subscription that is not shared collect from one more filter, or changes how it does. A message comes once,
+   * however many of the filters cover it. Durable as the subscription is.
+   */
+  cover(request: FilterRequest): BrokerError | undefined
+  /** The filter covers nothing more; what it has brought in stays. A subscription may be left without any. */
+  uncover(address: Address): void
   /** Unsettled deliveries go back. A durable subscription goes on collecting. */
   close(): void
 }

@@ -27,6 +27,9 @@ const scheduleImmediate: Schedule = (run) => {
 /** Deliveries one destination may make in one turn before the next destination has its go. */
 const dispatchBudget = 2048
 
+/** Messages that may go by the queues to their consumers between two turns; more waits for the next one. */
+const handOversMax = 65_536
+
 /**
  * The broker's pace. Reading sockets only marks work; once per event-loop iteration the turn dispatches dirty queues
  * within a budget, commits once, and flushes each dirty wire once.
@@ -38,6 +41,7 @@ export class Turn {
   #committables: Committable[]
   #flushables: Flushable[]
   #scheduled: boolean
+  #handOvers: number
 
   constructor(schedule: Schedule = scheduleImmediate) {
     this.#schedule = schedule
@@ -46,6 +50,14 @@ export class Turn {
     this.#committables = []
     this.#flushables = []
     this.#scheduled = false
+    this.#handOvers = 0
+  }
+
+  /** Counts one message that goes by its queue; false: there have been enough of them since the last turn. */
+  mayHandOver(): boolean {
+    if (this.#handOvers >= handOversMax) return false
+    this.#handOvers += 1
+    return true
   }
 
   /** Adds a broker whose commits the turn drives. */
@@ -77,6 +89,7 @@ export class Turn {
   /** One turn. Work marked meanwhile waits for the next one, but for flushes, which see all that was dispatched. */
   run(): void {
     this.#scheduled = false
+    this.#handOvers = 0
     const dispatchables = this.#dispatchables
     this.#dispatchables = []
     for (const dispatchable of dispatchables) {

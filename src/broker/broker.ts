@@ -9,6 +9,7 @@ import type { Turn } from '../turn.ts'
 import type { Access, Identity, Login } from './access.ts'
 import { Commits } from './commits.ts'
 import type { Death } from './context.ts'
+import { coveragePrefix } from './coverage.ts'
 import { bury, sendBack } from './dead-letter.ts'
 import { Deadline, Deadlines, type Due } from './deadlines.ts'
 import type { QueuedDelivery } from './delivery.ts'
@@ -75,7 +76,7 @@ export class Broker implements SessionHost {
     this.retained = new Retained(this)
     this.states = new States(this)
     this.router = new Router(this, policies, this.retained)
-    this.subscriptions = new Subscriptions(this, this.router, policies, this.retained)
+    this.subscriptions = new Subscriptions(this, policies, this)
     this.isClosing = false
     this.#options = options
     this.#sessions = new Set()
@@ -90,6 +91,7 @@ export class Broker implements SessionHost {
     const records = await this.#options.store.open(this.#options.formats)
     for (const record of records) await this.#restore(record)
     this.states.restore(this.#options.store.states)
+    this.subscriptions.restoreCoverage(this.states.startingWith(coveragePrefix))
   }
 
   get sessionCount(): number {

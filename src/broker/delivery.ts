@@ -74,3 +74,24 @@ export class QueuedDelivery implements Delivery {
     if (refuser !== undefined) refusers.add(refuser)
   }
 }
+
+/** A message that was handed over at once and is settled with that. */
+export class HandedDelivery implements Delivery {
+  readonly message: Message
+  readonly sequence: number
+  readonly deliveryCount: number
+  readonly redelivered: boolean
+  readonly isRetained: boolean
+  readonly annotations: undefined
+  tag: number
+
+  constructor(message: Message, sequence: number) {
+    this.message = message
+    this.sequence = sequence
+    this.deliveryCount = 0
+    this.redelivered = false
+    this.isRetained = false
+    this.annotations = undefined
+    this.tag = 0
+  }
+}

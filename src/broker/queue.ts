@@ -6,7 +6,7 @@ import type { OwnerId, OwnerRecord, OwnerSpec, StoredEntry } from '../store/stor
 import type { Dispatchable } from '../turn.ts'
 import { Consumers } from './consumers.ts'
 import type { Context } from './context.ts'
-import type { QueuedDelivery } from './delivery.ts'
+import { HandedDelivery, type QueuedDelivery } from './delivery.ts'
 import { Gate, lowWater, type Sender } from './flow.ts'
 import type { Policy } from './policy.ts'
 import type { Feed } from './rotation.ts'
@@ -143,6 +143,23 @@ export class Queue implements Dispatchable {
   hold(sender: Sender): void {
     const { messagesMax, bytesMax } = this.policy
     if (this.count >= messagesMax || this.bytes >= bytesMax) this.gate.hold(sender)
+  }
+
+  /**
+   * Hands a message straight to the one consumer of a topic subscriber's queue, if nothing waits before it and nothing of it has to
+   * be remembered. False: it has to be put.
+   */
+  handOver(message: Message): boolean {
+    const feed = this.#consumers.feeds[0]
+    if (feed === undefined || !feed.subscription.presettled || !feed.subscription.isReady) return false
+    if (this.#spec !== undefined || this.#isShared || this.#waiting.readyCount > 0) return false
+    if (message.deliverAt > 0 || message.expiresAt > 0 || this.isPaused || this.isDeleted) return false
+    if (!this.#context.turn.mayHandOver()) return false
+    this.counters.enqueued += 1
+    this.counters.delivered += 1
+    this.counters.acknowledged += 1
+    feed.subscription.hand(new HandedDelivery(message, this.#waiting.nextSequence()))
+    return true
   }
 
   /** Puts a message in its place. True if the store will hold it. */

@@ -136,12 +136,16 @@ export class BrokerSession implements Session, Sender, Confirmable {
     if (this.#subscriptions.size >= limits.subscriptionsPerSessionMax) {
       return new BrokerError('limit-exceeded', `more than ${limits.subscriptionsPerSessionMax} subscriptions`)
     }
-    const action: Action = request.browse === true ? 'browse' : 'receive'
-    const denied = this.#host.access.authorise(this.identity, action, request.address)
+    const denied = this.mayReceive(request.address, request.browse === true ? 'browse' : 'receive')
     if (denied !== undefined) return denied
     const subscription = this.#host.subscriptions.subscribe(this, request)
     if (!(subscription instanceof BrokerError)) this.#subscriptions.add(subscription)
     return subscription
+  }
+
+  /** Why it may not subscribe to the address, if it may not. */
+  mayReceive(address: Address, action: Action = 'receive'): BrokerError | undefined {
+    return this.#host.access.authorise(this.identity, action, address)
   }
 
   findSubscription(name: string, isGlobal = false): NamedSubscriptionInfo | undefined {

@@ -1,11 +1,26 @@
-import type { BrokerError } from '../errors.ts'
-import { type Consumer, failed, type Outcome, released, type Subscription } from '../session.ts'
+import type { Address } from '../address.ts'
+import { BrokerError } from '../errors.ts'
+import {
+  type Consumer,
+  type Delivery,
+  type FilterRequest,
+  failed,
+  type Outcome,
+  released,
+  type Subscription,
+} from '../session.ts'
 import type { QueuedDelivery } from './delivery.ts'
 import { DeliveryList } from './delivery-list.ts'
 import type { Queue } from './queue.ts'
 import type { Feed } from './rotation.ts'
 import type { BrokerSession } from './session.ts'
 import type { BrokerTransaction } from './transaction.ts'
+
+/** The filters of a topic subscription, as its consumer may change them. */
+export interface SubscriptionCoverage {
+  cover(request: FilterRequest): BrokerError | undefined
+  uncover(address: Address): void
+}
 
 /** One consumer with its credit and the deliveries it has not settled, in the order in which it got them. */
 export class BrokerSubscription implements Subscription {
@@ -20,6 +35,8 @@ export class BrokerSubscription implements Subscription {
   onRecall: (() => void) | undefined
   /** Undoes what the subscription holds at the router; called once, after the unsettled deliveries have gone back. */
   onEnd: (() => void) | undefined
+  /** Undefined: it has one filter, or is of queues. */
+  coverage: SubscriptionCoverage | undefined
   isEnded: boolean
   #credit: number
   #onDrained: ((creditLeft: number) => void) | undefined
@@ -33,6 +50,7 @@ export class BrokerSubscription implements Subscription {
     this.#places = []
     this.onRecall = undefined
     this.onEnd = undefined
+    this.coverage = undefined
     this.isEnded = false
     this.#credit = 0
     this.#onDrained = undefined
@@ -110,6 +128,12 @@ export class BrokerSubscription implements Subscription {
     this.#consumer.deliver(delivery)
   }
 
+  /** As {@link take}, for a message that went by the queue and is settled with that. */
+  hand(delivery: Delivery): void {
+    this.#credit -= 1
+    this.#consumer.deliver(delivery)
+  }
+
   /** Shows a browser a message that stays where it is. */
   show(delivery: QueuedDelivery): void {
     this.#credit -= 1
@@ -148,6 +172,16 @@ export class BrokerSubscription implements Subscription {
     delivery.transaction = undefined
     delivery.queue.settle(delivery, outcome, isFinal)
     if (this.#unsettled.count === 0) this.session.drained()
+  }
+
+  cover(request: FilterRequest): BrokerError | undefined {
+    if (this.coverage !== undefined && !this.isEnded && request.address.kind === 'topic')
+      return this.coverage.cover(request)
+    return new BrokerError('invalid-request', `this subscription cannot cover ${request.address} too`)
+  }
+
+  uncover(address: Address): void {
+    if (!this.isEnded) this.coverage?.uncover(address)
   }
 
   close(): void {

@@ -4,15 +4,15 @@ import { MessageSource } from '../message.ts'
 import type { NamedSubscriptionInfo, SubscribeRequest } from '../session.ts'
 import type { OwnerRecord, OwnerSpec } from '../store/store.ts'
 import type { Context } from './context.ts'
+import { Coverage, type CoverageHost, coveragePrefix } from './coverage.ts'
 import type { Policies, Policy } from './policy.ts'
 import { Queue } from './queue.ts'
-import type { Retained } from './retained.ts'
 import { Feed } from './rotation.ts'
 import type { QueuePattern, Router } from './router.ts'
 import { compileSelector, type Selector } from './selector/selector.ts'
 import type { BrokerSession } from './session.ts'
-import { BrokerSubscription } from './subscription.ts'
-import { type Binding, isFor } from './topic.ts'
+import { BrokerSubscription, type SubscriptionCoverage } from './subscription.ts'
+import type { Binding } from './topic.ts'
 
 /** A durable or shared subscription: it has a name, and its queue outlives any one consumer. */
 interface NamedSubscription {
@@ -23,7 +23,10 @@ interface NamedSubscription {
   readonly isDurable: boolean
   readonly isShared: boolean
   readonly selectorText: string
+  /** Whether the filter it was made with leaves out its client's messages. */
+  readonly isNoLocal: boolean
   readonly binding: Binding
+  readonly coverage: Coverage
   consumerCount: number
 }
 
@@ -32,16 +35,16 @@ export class Subscriptions {
   readonly #context: Context
   readonly #router: Router
   readonly #policies: Policies
-  readonly #retained: Retained
+  readonly #coverageHost: CoverageHost
   readonly #named: Map<string, NamedSubscription>
   /** The same, by whose they are. */
   readonly #byClient: Map<string | undefined, Set<NamedSubscription>>
 
-  constructor(context: Context, router: Router, policies: Policies, retained: Retained) {
+  constructor(context: Context, policies: Policies, coverageHost: CoverageHost) {
     this.#context = context
-    this.#router = router
+    this.#router = coverageHost.router
     this.#policies = policies
-    this.#retained = retained
+    this.#coverageHost = coverageHost
     this.#named = new Map()
     this.#byClient = new Map()
   }
@@ -108,6 +111,16 @@ export class Subscriptions {
     return named.binding.queue
   }
 
+  /** Takes in the filters of durable subscriptions, once those have been restored. */
+  restoreCoverage(states: Iterable<readonly [key: string, value: Uint8Array]>): void {
+    for (const [key, value] of states) {
+      const slash = key.indexOf('/', coveragePrefix.length)
+      const named = this.#named.get(key.slice(slash + 1))
+      const own = new MessageSource('', named?.clientId, '')
+      named?.coverage.restore(Number(key.slice(coveragePrefix.length, slash)), value, own)
+    }
+  }
+
   #consume(
     session: BrokerSession,
     request: SubscribeRequest,
@@ -169,12 +182,13 @@ export class Subscriptions {
       slow: policy.slowConsumer,
       end: (error) => subscription.end(error),
     }
-    if (request.retained !== 'none') this.#recall(binding)
-    this.#router.bind(binding)
+    const coverage = new Coverage(this.#coverageHost, binding, undefined)
+    if (request.retained !== 'none') coverage.recall(address)
     this.#feed(subscription, queue, request)
-    subscription.onRecall = () => this.#recall(binding)
+    subscription.onRecall = () => coverage.recall(address)
+    subscription.coverage = this.#coverageOf(session, coverage)
     subscription.onEnd = () => {
-      this.#router.unbind(binding)
+      coverage.clear()
       queue.delete()
     }
     return subscription
@@ -214,14 +228,15 @@ export class Subscriptions {
       })
     const isNew = found === undefined
     if (isNew && durable) named.binding.queue.ownerId()
-    if (isNew ? request.retained !== 'none' : request.retained === 'send') this.#recall(named.binding)
+    if (isNew ? request.retained !== 'none' : request.retained === 'send') named.coverage.recall(request.address)
     const subscription = new BrokerSubscription(session, request.consumer, {
       presettled: request.presettled,
       isPattern: false,
     })
     named.consumerCount += 1
     this.#feed(subscription, named.binding.queue, request)
-    subscription.onRecall = () => this.#recall(named.binding)
+    subscription.onRecall = () => named.coverage.recall(request.address)
+    if (!shared) subscription.coverage = this.#coverageOf(session, named.coverage)
     subscription.onEnd = () => {
       named.consumerCount -= 1
       if (named.consumerCount === 0 && !named.isDurable) this.#drop(named)
@@ -236,11 +251,10 @@ export class Subscriptions {
   #current(key: string, request: SubscribeRequest): NamedSubscription | BrokerError | undefined {
     const named = this.#named.get(key)
     if (named === undefined) return undefined
-    const { filter, noLocal } = named.binding
     const isSame =
-      filter.equals(request.address) &&
+      named.binding.filter.equals(request.address) &&
       named.selectorText === (request.selector ?? '') &&
-      (noLocal !== undefined) === (request.noLocal === true)
+      named.isNoLocal === (request.noLocal === true)
     if (named.consumerCount > 0 && (!named.isShared || !isSame)) {
       return new BrokerError('in-use', `the subscription "${request.name}" is in use by another consumer`)
     }
@@ -263,11 +277,23 @@ export class Subscriptions {
     const { filter, selector, noLocal } = init
     const binding: Binding = { filter, queue, selector, noLocal, slow: undefined, end: undefined }
     const { key, clientId, name, isDurable, isShared, selectorText } = init
-    const named = { key, clientId, name, isDurable, isShared, selectorText, binding, consumerCount: 0 }
+    const isNoLocal = noLocal !== undefined
+    const coverage = new Coverage(this.#coverageHost, binding, isDurable ? key : undefined)
+    const named: NamedSubscription = {
+      key,
+      clientId,
+      name,
+      isDurable,
+      isShared,
+      selectorText,
+      isNoLocal,
+      binding,
+      coverage,
+      consumerCount: 0,
+    }
     this.#named.set(key, named)
     const ofClient = this.#byClient.get(clientId) ?? new Set()
     this.#byClient.set(clientId, ofClient.add(named))
-    this.#router.bind(binding)
     return named
   }
 
@@ -284,7 +310,7 @@ export class Subscriptions {
     const ofClient = this.#byClient.get(named.clientId)
     ofClient?.delete(named)
     if (ofClient?.size === 0) this.#byClient.delete(named.clientId)
-    this.#router.unbind(named.binding)
+    named.coverage.clear()
     named.binding.queue.delete()
   }
 
@@ -294,10 +320,18 @@ export class Subscriptions {
     queue.attach(feed)
   }
 
-  /** Puts the retained messages of the topics first. */
-  #recall(binding: Binding): void {
-    for (const message of this.#retained.matching(binding.filter).reverse()) {
-      if (isFor(binding, message)) binding.queue.putRetained(message)
+  /** What a consumer may ask of the filters of its subscription. */
+  #coverageOf(session: BrokerSession, coverage: Coverage): SubscriptionCoverage {
+    return {
+      cover: (request) => {
+        const { address, noLocal } = request
+        const refusal = session.mayReceive(address)
+        if (refusal !== undefined) return refusal
+        const topic = address.isPattern ? undefined : this.#router.destination(address)
+        if (topic instanceof BrokerError) return topic
+        return coverage.cover(request, noLocal === true ? session.source : undefined)
+      },
+      uncover: (address) => coverage.uncover(address),
     }
   }
 

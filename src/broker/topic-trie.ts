@@ -11,8 +11,8 @@ function nodeOf<T>(): Node<T> {
 
 /**
  * Values by their levels, found from both sides: the values filed under patterns that cover a name, and the values filed
- * under names that a pattern covers. `*` stands for one level, a last `>` for one or more; neither
- * for a first level that begins with `$`.
+ * under names that a pattern covers. `*` stands for one level, a last `>` for one or more, a last `#` for any
+ * number; none of them for a first level that begins with `$`.
  */
 export class TopicTrie<T> {
   readonly #root: Node<T>
@@ -66,6 +66,8 @@ export class TopicTrie<T> {
 
 function collectCovering<T>(node: Node<T>, levels: readonly string[], depth: number, found: T[]): void {
   const level = levels[depth]
+  const all = depth > 0 || !isHidden(level) ? node.children.get('#') : undefined
+  if (all !== undefined) take(all.values, found)
   if (level === undefined) {
     take(node.values, found)
     return
@@ -76,7 +78,7 @@ function collectCovering<T>(node: Node<T>, levels: readonly string[], depth: num
     const one = node.children.get('*')
     if (one !== undefined) collectCovering(one, levels, depth + 1, found)
   }
-  // The name is no pattern, but may have `>` as a level that is not the last.
+  // The name is no pattern, but may have `>` or `#` as a level that is not the last.
   const exact = node.children.get(level)
   if (exact !== undefined) collectCovering(exact, levels, depth + 1, found)
 }
@@ -87,7 +89,9 @@ function collectCovered<T>(node: Node<T>, pattern: readonly string[], depth: num
     take(node.values, found)
     return
   }
-  if (level === '>' && depth === pattern.length - 1) {
+  const isLast = depth === pattern.length - 1
+  if (isLast && level === '#' && depth > 0) take(node.values, found)
+  if (isLast && (level === '>' || level === '#')) {
     for (const [name, child] of node.children) if (depth > 0 || !isHidden(name)) collectAll(child, found)
   } else if (level === '*') {
     for (const [name, child] of node.children) {

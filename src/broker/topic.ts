@@ -28,6 +28,13 @@ export interface Bindings {
   tooSlow(binding: Binding): BrokerError
 }
 
+/** What a topic gives a message to: a subscription, by one of its claims or by several. */
+interface Place {
+  readonly binding: Binding
+  /** Further claims on the same queue. */
+  readonly others: readonly Binding[] | undefined
+}
+
 /** A named topic: hands each message to every subscription that covers it. */
 export class Topic {
   readonly address: Address
@@ -39,7 +46,7 @@ export class Topic {
   wentNowhere: boolean
   readonly #bindings: Bindings
   readonly #retained: Retained
-  #matching: readonly Binding[]
+  #matching: readonly Place[]
   #version: number
 
   constructor(address: Address, policy: Policy, bindings: Bindings, retained: Retained) {
@@ -55,22 +62,27 @@ export class Topic {
   }
 
   /** The subscriptions that cover it now. */
-  get bindings(): readonly Binding[] {
+  get #places(): readonly Place[] {
     if (this.#version !== this.#bindings.version) {
-      this.#matching = this.#bindings.trie.covering(this.address.levels)
+      this.#matching = placesOf(this.#bindings.trie.covering(this.address.levels))
       this.#version = this.#bindings.version
     }
     return this.#matching
   }
 
+  /** The subscriptions that cover it now, each by one of its claims. */
+  get bindings(): readonly Binding[] {
+    return this.#places.map(({ binding }) => binding)
+  }
+
   get isIdle(): boolean {
-    return this.bindings.length === 0
+    return this.#places.length === 0
   }
 
   /** The strictest answer of the durable subscriptions; a non-durable one never holds up a publisher. */
   admit(): 'take' | 'hold' | BrokerError {
     let verdict: 'take' | 'hold' = 'take'
-    for (const binding of this.bindings) {
+    for (const { binding } of this.#places) {
       if (binding.slow !== undefined) continue
       const answer = binding.queue.admit()
       if (answer === 'hold') verdict = 'hold'
@@ -81,15 +93,15 @@ export class Topic {
 
   /** Holds the sender at every durable subscription that is full. */
   hold(sender: Sender): void {
-    for (const binding of this.bindings) if (binding.slow === undefined) binding.queue.hold(sender)
+    for (const { binding } of this.#places) if (binding.slow === undefined) binding.queue.hold(sender)
   }
 
   reserve(message: Message): void {
-    for (const binding of this.bindings) if (isFor(binding, message)) binding.queue.reserve(message)
+    for (const place of this.#places) if (isForPlace(place, message)) place.binding.queue.reserve(message)
   }
 
   unreserve(message: Message): void {
-    for (const binding of this.bindings) if (isFor(binding, message)) binding.queue.unreserve(message)
+    for (const place of this.#places) if (isForPlace(place, message)) place.binding.queue.unreserve(message)
   }
 
   /** Gives the message to every subscription it is for. True if the store will hold it. */
@@ -97,9 +109,11 @@ export class Topic {
     this.publishedCount += 1
     let isStored = message.retain && this.#retained.keep(message)
     let wentNowhere = true
-    for (const binding of this.bindings) {
-      if (!isFor(binding, message)) continue
+    for (const place of this.#places) {
+      if (!isForPlace(place, message)) continue
       wentNowhere = false
+      const { binding } = place
+      if (binding.queue.handOver(message)) continue
       if (binding.slow !== undefined && this.#isDropped(binding)) continue
       if (binding.queue.put(message)) isStored = true
     }
@@ -116,6 +130,25 @@ export class Topic {
     if (slow === 'disconnect') binding.end?.(this.#bindings.tooSlow(binding))
     return true
   }
+}
+
+/** Claims on one queue are one place: it gets a message once. */
+function placesOf(bindings: readonly Binding[]): readonly Place[] {
+  const byQueue = new Map<Queue, Binding[]>()
+  for (const binding of bindings) {
+    const same = byQueue.get(binding.queue)
+    if (same === undefined) byQueue.set(binding.queue, [binding])
+    else same.push(binding)
+  }
+  const places: Place[] = []
+  for (const [binding, ...others] of byQueue.values()) {
+    if (binding !== undefined) places.push({ binding, others: others.length > 0 ? others : undefined })
+  }
+  return places
+}
+
+function isForPlace({ binding, others }: Place, message: Message): boolean {
+  return isFor(binding, message) || (others?.some((other) => isFor(other, message)) ?? false)
 }
 
 /** True if the message passes the subscription's selector and was not sent by its own client. */
