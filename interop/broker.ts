@@ -32,6 +32,7 @@ export class StandaloneBroker {
     const main = join(root, 'dist', 'src', 'main.js')
     const settings = [
       `listeners.stomp.port=${port}`,
+      'listeners.mqtt.port=0',
       `listeners.stomp.heartBeatMs=${beatMs}ms`,
       'listeners.ws.port=0',
       'log.level=error',

@@ -1,4 +1,5 @@
 import type { ContentFormat, Protocol } from '../src/core.ts'
+import type { MqttOptions } from './mqtt/limits.ts'
 import type { StompOptions } from './stomp/limits.ts'
 
 /** A protocol and the formats of the messages it has stored. */
@@ -9,6 +10,7 @@ export interface LoadedProtocol {
 
 /** The settings of each protocol. */
 export interface ProtocolOptions {
+  readonly mqtt: MqttOptions
   readonly stomp: StompOptions
 }
 
@@ -16,6 +18,10 @@ export type Load<Options> = (serverName: string, options: Options) => Promise<Lo
 
 /** Every protocol by its name in the configuration. Its code is loaded when it is used. */
 export const protocols: { readonly [Name in keyof ProtocolOptions]: Load<ProtocolOptions[Name]> } = {
+  async mqtt(serverName, options) {
+    const { createMqtt, mqttFormats } = await import('./mqtt/protocol.ts')
+    return { protocol: createMqtt(serverName, options), formats: mqttFormats }
+  },
   async stomp(serverName, options) {
     const { createStomp, stompFormats } = await import('./stomp/protocol.ts')
     return { protocol: createStomp(serverName, options), formats: stompFormats }

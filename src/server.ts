@@ -231,11 +231,29 @@ function servedProtocols({ listeners }: Config): ProtocolName[] {
   return (Object.keys(protocols) as ProtocolName[]).filter((name) => listeners[name]?.enabled ?? isShared)
 }
 
-function load(name: ProtocolName, config: Config): Promise<LoadedProtocol> {
-  const settings = config.listeners[name] ?? defaultConfig().listeners[name]
-  if (settings === undefined) throw new Error(`no settings for ${name}`)
-  const bodyBytesMax = Math.min(settings.limits.bodyBytesMax, config.limits.messageBytesMax)
-  return protocols[name](`ManifoldMQ/${version}`, { ...settings, limits: { ...settings.limits, bodyBytesMax } })
+function load(name: ProtocolName, { limits, listeners }: Config): Promise<LoadedProtocol> {
+  const serverName = `ManifoldMQ/${version}`
+  const { messageBytesMax } = limits
+  const defaults = defaultConfig().listeners
+  switch (name) {
+    case 'stomp': {
+      const settings = present(listeners.stomp ?? defaults.stomp)
+      const bodyBytesMax = Math.min(settings.limits.bodyBytesMax, messageBytesMax)
+      return protocols.stomp(serverName, { ...settings, limits: { ...settings.limits, bodyBytesMax } })
+    }
+    case 'mqtt': {
+      const settings = present(listeners.mqtt ?? defaults.mqtt)
+      const packetBytesMax = Math.min(settings.limits.packetBytesMax, messageBytesMax)
+      return protocols.mqtt(serverName, { ...settings, limits: { ...settings.limits, packetBytesMax } })
+    }
+    default:
+      return name satisfies never
+  }
+}
+
+function present<Settings>(settings: Settings | undefined): Settings {
+  if (settings === undefined) throw new Error('a protocol without settings')
+  return settings
 }
 
 /** What listeners are opened with. */

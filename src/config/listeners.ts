@@ -27,6 +27,30 @@ export interface StompFrameLimits {
   readonly bodyBytesMax: number
 }
 
+export interface MqttListenerConfig extends ListenerConfig {
+  readonly connectMsMax: number
+  readonly keepAliveMsMax: number
+  readonly sessionExpiryMsMax: number
+  readonly sessionsMax: number
+  readonly subscriptionsMax: number
+  readonly receiveMax: number
+  readonly sendMax: number
+  readonly topicAliasMax: number
+  readonly refusedFilters: readonly string[]
+  readonly explainsRefusedFilters: boolean
+  readonly serverReference: string
+  readonly systemTopicsMs: number
+  readonly limits: MqttPacketLimits
+}
+
+export interface MqttPacketLimits {
+  readonly packetBytesMax: number
+  readonly connectBytesMax: number
+  readonly topicLevelsMax: number
+  readonly topicBytesMax: number
+  readonly clientIdBytesMax: number
+}
+
 /** One port over which every protocol is spoken that has a WebSocket subprotocol and is not disabled. */
 export interface WebSocketListenerConfig extends ListenerConfig {
   readonly origins: readonly string[]
@@ -37,6 +61,7 @@ export interface WebSocketListenerConfig extends ListenerConfig {
 /** Listeners by protocol, and that of WebSockets; an absent one is not opened. */
 export interface ListenersConfig {
   readonly stomp?: StompListenerConfig
+  readonly mqtt?: MqttListenerConfig
   readonly ws?: WebSocketListenerConfig
 }
 
@@ -102,6 +127,74 @@ const stomp = z.strictObject({
     .prefault({}),
 })
 
+const week = 7 * 86_400_000
+
+const mqtt = z.strictObject({
+  ...common('MQTT', 1883),
+  connectMsMax: time('How long a connection may take until its CONNECT has come in.', {
+    min: 100,
+    max: 3_600_000,
+    default: 30_000,
+  }),
+  keepAliveMsMax: time(
+    'The longest keep-alive; MQTT 5 clients that ask for a longer one, or none, are told of it. 0: whatever they ask for.',
+    { min: 0, max: 65_535_000, default: 0 },
+  ),
+  sessionExpiryMsMax: time('The longest a session outlives its connection, whatever its client asks for.', {
+    min: 0,
+    max: 1000 * week,
+    unlimited: true,
+    default: Number.POSITIVE_INFINITY,
+  }),
+  sessionsMax: count('Sessions, of clients that are connected and of those that may come back.', {
+    min: 1,
+    max: maximum,
+    default: 1_000_000,
+  }),
+  subscriptionsMax: count('Subscriptions of one session.', { min: 1, max: maximum, default: 1000 }),
+  receiveMax: count('Messages of QoS 1 and 2 that a client may have sent and that are not yet acknowledged.', {
+    min: 1,
+    max: 65_535,
+    default: 1024,
+  }),
+  sendMax: count("Messages of QoS 1 and 2 on their way to a client; the client's receive maximum holds as well.", {
+    min: 1,
+    max: 65_535,
+    default: 1024,
+  }),
+  topicAliasMax: count('Topic aliases that each side may use.', { min: 0, max: 65_535, default: 64 }),
+  refusedFilters: z
+    .array(text('A topic filter as in SUBSCRIBE.', () => undefined))
+    .describe('Topic filters that nobody may subscribe to.')
+    .default([]),
+  explainsRefusedFilters: flag(
+    'False: refused filters are answered as an unspecified error, so that nobody learns which they are.',
+  ).default(true),
+  serverReference: text(
+    'Sends MQTT 5 clients to another server: host:port. Empty: serves them.',
+    () => undefined,
+  ).default(''),
+  systemTopicsMs: time('How often topics under $SYS/broker are published; 0: never.', {
+    min: 0,
+    max: 3_600_000,
+    default: 10_000,
+  }),
+  limits: z
+    .strictObject({
+      packetBytesMax: size('One packet; limits.messageBytesMax holds as well.', {
+        min: 1024,
+        max: 2 ** 28 - 1,
+        default: 100 * 2 ** 20,
+      }),
+      connectBytesMax: size('A CONNECT, with its will.', { min: 1024, max: 2 ** 19, default: 256 * 1024 }),
+      topicLevelsMax: count('Levels of a topic name or filter.', { min: 1, max: 128, default: 128 }),
+      topicBytesMax: size('A topic name or filter.', { min: 16, max: 4096, default: 4096 }),
+      clientIdBytesMax: size('A client id.', { min: 23, max: 1024, default: 512 }),
+    })
+    .describe('The largest packets that are read.')
+    .prefault({}),
+})
+
 const ws = z.strictObject({
   ...common('WebSocket', 61_614),
   origins: z
@@ -124,6 +217,7 @@ const ws = z.strictObject({
 /** The settings of each listener. A protocol is added here and to {@link ListenersConfig}. */
 const table = {
   stomp: stomp.describe('STOMP 1.0, 1.1 and 1.2 over TCP.').optional(),
+  mqtt: mqtt.describe('MQTT 3.1, 3.1.1 and 5 over TCP.').optional(),
   ws: ws
     .describe('Every protocol above over WebSocket, chosen by subprotocol, with the settings that it has there.')
     .optional(),

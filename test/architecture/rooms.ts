@@ -23,8 +23,8 @@ const noNetwork = /^node:(?!net$|tls$|http$|https$|http2$|dgram$)/
 const rooms: readonly Room[] = [
   {
     name: 'codec of a protocol',
-    files: /^protocols\/[^/]+\/(frame|headers|limits|decoder|encoder)\.ts$/,
-    may: [/^protocols\/$same\/(frame|headers|limits|decoder|encoder)\.ts$/],
+    files: /^protocols\/[^/]+\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/,
+    may: [/^protocols\/$same\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/],
     mayTypes: [/^src\/core\.ts$/],
     node: nothing,
   },
@@ -61,12 +61,6 @@ const rooms: readonly Room[] = [
     files: /^src\/config(\.ts|\/)/,
     may: [foundation, /^src\/config\//, /^src\/broker\/policy\.ts$/],
     node: /^node:(fs\/promises|path)$/,
-  },
-  {
-    name: 'data commands',
-    files: /^src\/cli\/data\//,
-    may: [foundation, /^src\/cli\//, /^src\/config\.ts$/, /^src\/store\//, /^protocols\/index\.ts$/],
-    node: noNetwork,
   },
   {
     name: 'command line',

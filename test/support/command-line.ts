@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
+/** Tests that run side by side cannot all have the port of MQTT; those that want it ask for it. */
+const withoutMqtt = { MANIFOLDMQ_LISTENERS__MQTT__ENABLED: 'false' }
 const main = resolve('dist/src/main.js')
 
 export interface RunOptions {
@@ -26,7 +28,7 @@ export class Running {
     const { PATH = '', HOME = '' } = process.env
     this.child = spawn(process.execPath, [...(options.node ?? []), main, ...args], {
       cwd: folder,
-      env: { PATH, HOME, ...options.environment },
+      env: { PATH, HOME, ...withoutMqtt, ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.stdout = ''

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { defaultMqttOptions } from '../../../protocols/mqtt/limits.ts'
 import { defaultStompOptions } from '../../../protocols/stomp/limits.ts'
 import { defaultDocument, schemaDocument } from '../../../src/config/documents.ts'
 import { portClashes } from '../../../src/config/listeners.ts'
@@ -263,6 +264,10 @@ describe('errors', () => {
     ])
     expect((await load('limits: { memoryBytesMax: 64MiB }')).limits.messageBytesMax).toBe(64 * 2 ** 20)
   })
+})
+
+test('gives MQTT listeners the defaults of the adapter', () => {
+  expect(defaultConfig().listeners.mqtt).toMatchObject(defaultMqttOptions)
 })
 
 test('gives STOMP listeners the defaults of the adapter', () => {

@@ -1,0 +1,278 @@
+import type { Delivery, Session } from '../../src/core.ts'
+import { type ByteSink, writeAck } from './encoder.ts'
+import type { SessionKeys } from './keys.ts'
+import type { Grant, Lane } from './lane.ts'
+import { type Level, PacketType, Reason } from './packet.ts'
+import type { Replies } from './replies.ts'
+import type { Sender } from './sender.ts'
+
+/** Where an exchange with the client is (4.3): PUBLISH sent and PUBACK or PUBREC awaited, or PUBREL sent and PUBCOMP awaited. */
+const Phase = { published: 1, published2: 2, released: 3 } as const
+
+interface Flight {
+  readonly id: number
+  readonly lane: Lane | undefined
+  readonly delivery: Delivery | undefined
+  phase: (typeof Phase)[keyof typeof Phase]
+}
+
+/** What the sending of QoS 1 and 2 needs of a connected session. */
+export interface FlightLink {
+  readonly session: Session
+  readonly sender: Sender
+  readonly replies: Replies
+  readonly output: ByteSink
+  readonly level: Level
+  /** Messages that may be on their way at a time. */
+  readonly window: number
+}
+
+const idMax = 65_535
+const slotsMin = 16
+
+/**
+ * Messages of QoS 1 and 2 on their way to one client. Packet ids count from 1 in each session; the last bits of one say in which
+ * slot its flight is, and an id whose slot is taken is left out. What a client that went away had not acknowledged keeps its id
+ * [MQTT-4.4.0-1]; those of QoS 2 are in the store before they leave, so that they outlive the broker too.
+ */
+export class Flights {
+  readonly #keys: SessionKeys
+  #link: FlightLink | undefined
+  #slots: (Flight | undefined)[]
+  #count: number
+  #lastId: number
+  /** Deliveries for which the window has no room. */
+  #waiting: { readonly lane: Lane; readonly delivery: Delivery }[]
+  #waitingHead: number
+  /** Packet ids of deliveries that were on their way when the connection ended, by lane and sequence. */
+  #resend: Map<string, number> | undefined
+  /** Ids in `#resend` whose deliveries have not come again. */
+  #reserved: Set<number> | undefined
+
+  constructor(keys: SessionKeys) {
+    this.#keys = keys
+    this.#link = undefined
+    this.#slots = []
+    this.#count = 0
+    this.#lastId = 0
+    this.#waiting = []
+    this.#waitingHead = 0
+    this.#resend = undefined
+    this.#reserved = undefined
+  }
+
+  /** The client is there: it is told again what it was told before [MQTT-4.4.0-1]. */
+  attach(link: FlightLink): void {
+    this.#link = link
+    const released = this.#slots.filter((flight) => flight?.phase === Phase.released)
+    for (const flight of released) if (flight !== undefined) this.#release(flight.id, link)
+  }
+
+  /** The client has gone: what it has not acknowledged has gone back to the core, and keeps its id. */
+  detach(): void {
+    this.#link = undefined
+    this.#waiting = []
+    this.#waitingHead = 0
+    for (const flight of this.#slots) {
+      if (flight?.lane === undefined || flight.delivery === undefined || flight.phase === Phase.released) continue
+      this.#free(flight)
+      this.#reserve(placeOf(flight.lane, flight.delivery), flight.id)
+    }
+  }
+
+  /** Takes in what the store has kept of a packet id. */
+  restore(id: number, place: string): void {
+    if (place === receivedMark) this.#put({ id, lane: undefined, delivery: undefined, phase: Phase.released })
+    else this.#reserve(place, id)
+    this.#lastId = Math.max(this.#lastId, id)
+  }
+
+  /** Ids in use, for the store to forget. */
+  get ids(): readonly number[] {
+    const flying = this.#slots.flatMap((flight) => (flight === undefined ? [] : [flight.id]))
+    return [...flying, ...(this.#reserved ?? [])]
+  }
+
+  /** Sends a message of QoS 1 or 2, or keeps it until there is room. */
+  send(lane: Lane, delivery: Delivery): void {
+    const link = this.#link
+    if (link === undefined) return
+    if (this.#count >= link.window || this.#waiting.length > this.#waitingHead) this.#waiting.push({ lane, delivery })
+    else this.#start(lane, delivery, link)
+  }
+
+  /** PUBACK. */
+  acknowledged(id: number, reason: number): void {
+    const flight = this.#find(id)
+    if (flight === undefined || flight.phase !== Phase.published) return
+    this.#finish(flight, reason)
+  }
+
+  /** PUBREC: the client has the message; that is on disk before the PUBREL leaves. */
+  received(id: number, reason: number): void {
+    const link = this.#link
+    if (link === undefined) return
+    const flight = this.#find(id)
+    if (flight === undefined || flight.phase === Phase.published) {
+      if (reason < Reason.unspecified) writeAck(link.output, PacketType.pubrel, id, Reason.packetIdNotFound, link.level)
+      return
+    }
+    if (reason >= Reason.unspecified) {
+      this.#forgetId(flight, link)
+      this.#finish(flight, reason)
+      return
+    }
+    const { lane, delivery } = flight
+    if (flight.phase === Phase.published2 && lane !== undefined && delivery !== undefined) {
+      lane.done(delivery)
+      if (lane.isDurable) link.session.putState(this.#keys.sent(id), Buffer.from(receivedMark))
+      this.#put({ id, lane: lane.isDurable ? lane : undefined, delivery: undefined, phase: Phase.released })
+    }
+    this.#release(id, link)
+  }
+
+  /** PUBCOMP. */
+  completed(id: number): void {
+    const flight = this.#find(id)
+    if (flight === undefined || flight.phase !== Phase.released) return
+    this.#free(flight)
+    this.#link?.session.putState(this.#keys.sent(id), undefined)
+    this.#pump()
+  }
+
+  /** The PUBREL leaves once what the client has received is safe. */
+  #release(id: number, { session, replies }: FlightLink): void {
+    replies.add(session.sync(), PacketType.pubrel, id, Reason.success)
+  }
+
+  #start(lane: Lane, delivery: Delivery, link: FlightLink): void {
+    const { message } = delivery
+    const grant = lane.grantOf(message)
+    const qos = grant === undefined ? 0 : lane.qosOf(message, grant)
+    if (grant === undefined || qos === 0) {
+      lane.done(delivery)
+      return
+    }
+    const known = this.#reserved === undefined ? 0 : this.#claim(lane, delivery)
+    const id = known === 0 ? this.#freeId() : known
+    this.#put({ id, lane, delivery, phase: qos === 1 ? Phase.published : Phase.published2 })
+    if (qos === 2 && lane.isDurable && known === 0) {
+      const place = Buffer.from(placeOf(lane, delivery))
+      const refusal = link.session.putState(this.#keys.sent(id), place)
+      if (refusal === undefined) {
+        link.replies.defer(link.session.sync(), () => this.#write(id, delivery, grant, qos))
+        return
+      }
+    }
+    this.#write(id, delivery, grant, qos)
+  }
+
+  #write(id: number, delivery: Delivery, grant: Grant, qos: number): void {
+    const link = this.#link
+    const flight = this.#find(id)
+    if (link === undefined || flight?.lane === undefined || flight.delivery !== delivery) return
+    const flags = flight.lane.flagsOf(delivery, grant, qos)
+    if (link.sender.send(delivery.message, flags, id, grant.ids)) return
+    // [MQTT-3.1.2-25]: as if it had been sent and acknowledged; what a queue holds is for others.
+    this.#forgetId(flight, link)
+    this.#finish(flight, Reason.packetTooLarge)
+  }
+
+  /** An exchange is over. A queue's message that the client refuses is given up; a topic's counts as delivered [MQTT-4.4.0-2]. */
+  #finish(flight: Flight, reason: number): void {
+    const { lane, delivery } = flight
+    this.#free(flight)
+    if (lane !== undefined && delivery !== undefined) {
+      const isRefused = reason >= Reason.unspecified && (lane.kind === 'queue' || lane.kind === 'shared')
+      if (isRefused) lane.refuse(delivery, `refused by its consumer with reason 0x${reason.toString(16)}`)
+      else lane.done(delivery)
+    }
+    this.#pump()
+  }
+
+  #pump(): void {
+    const link = this.#link
+    while (link !== undefined && this.#waitingHead < this.#waiting.length && this.#count < link.window) {
+      const next = this.#waiting[this.#waitingHead]
+      this.#waitingHead += 1
+      if (next !== undefined) this.#start(next.lane, next.delivery, link)
+    }
+    if (this.#waitingHead > 0 && this.#waitingHead === this.#waiting.length) {
+      this.#waiting.length = 0
+      this.#waitingHead = 0
+    }
+  }
+
+  #forgetId(flight: Flight, link: FlightLink): void {
+    if (flight.phase === Phase.published2) link.session.putState(this.#keys.sent(flight.id), undefined)
+  }
+
+  #find(id: number): Flight | undefined {
+    const flight = this.#slots[id & (this.#slots.length - 1)]
+    return flight?.id === id ? flight : undefined
+  }
+
+  #put(flight: Flight): void {
+    const slot = flight.id & (this.#slots.length - 1)
+    const before = this.#slots[slot]
+    if (this.#slots.length === 0 || (before !== undefined && before.id !== flight.id)) {
+      this.#grow()
+      this.#put(flight)
+      return
+    }
+    if (before === undefined) this.#count += 1
+    this.#slots[slot] = flight
+  }
+
+  #free(flight: Flight): void {
+    this.#slots[flight.id & (this.#slots.length - 1)] = undefined
+    this.#count -= 1
+  }
+
+  #freeId(): number {
+    if (this.#count * 2 >= this.#slots.length) this.#grow()
+    let id = this.#lastId
+    do id = id >= idMax ? 1 : id + 1
+    while (this.#slots[id & (this.#slots.length - 1)] !== undefined || this.#reserved?.has(id) === true)
+    this.#lastId = id
+    return id
+  }
+
+  /** Ids that differ in their last bits still do with one bit more. */
+  #grow(): void {
+    const before = this.#slots
+    this.#slots = new Array<Flight | undefined>(Math.max(slotsMin, before.length * 2)).fill(undefined)
+    for (const flight of before) {
+      if (flight !== undefined) this.#slots[flight.id & (this.#slots.length - 1)] = flight
+    }
+  }
+
+  #reserve(place: string, id: number): void {
+    this.#resend ??= new Map()
+    this.#reserved ??= new Set()
+    this.#resend.set(place, id)
+    this.#reserved.add(id)
+  }
+
+  /** The id that the delivery had before the connection ended; 0: none. */
+  #claim(lane: Lane, delivery: Delivery): number {
+    const place = placeOf(lane, delivery)
+    const id = this.#resend?.get(place)
+    if (id === undefined) return 0
+    this.#resend?.delete(place)
+    this.#reserved?.delete(id)
+    if (this.#reserved?.size === 0) {
+      this.#resend = undefined
+      this.#reserved = undefined
+    }
+    return id
+  }
+}
+
+/** Stands in the store for a delivery that the client has received. */
+const receivedMark = '-'
+
+/** Names a delivery for as long as its subscription lives. */
+function placeOf(lane: Lane, delivery: Delivery): string {
+  return `${delivery.sequence}/${lane.name}`
+}
