@@ -2,6 +2,9 @@
 import { Command, CommanderError, Option } from 'commander'
 import { properties, rate, several, size, time, whole } from './cli/arguments.ts'
 import type { ConsumeOptions } from './cli/consume.ts'
+import type { DataOptions } from './cli/data/folder.ts'
+import type { ImportOptions } from './cli/data/import.ts'
+import type { PrintOptions } from './cli/data/print.ts'
 import { defaultUrl } from './cli/default-url.ts'
 import type { ProduceOptions } from './cli/produce.ts'
 import type { StartOptions } from './cli/start.ts'
@@ -33,6 +36,46 @@ config
   .command('schema')
   .description('print the JSON Schema of the configuration file')
   .action(async () => (await import('./cli/config.ts')).printSchema())
+
+const data = program
+  .command('data')
+  .description('look into the store of a stopped broker, copy and mend it')
+  .addHelpText(
+    'after',
+    '\nverify and backup may be called while the broker runs; of the others a running broker is told with status 3.',
+  )
+configured(data.command('verify').description('read all of it and say what is not as it was written'))
+  .option('--json', 'as one JSON object')
+  .action(async (options: DataOptions) => (await import('./cli/data/verify.ts')).verify(options))
+configured(data.command('print').description('print who holds how much'))
+  .option('--messages <owner>', 'the messages of queue://name, subscription://name or retained instead')
+  .option('--frames <segment>', 'the frames of the journal from this segment on instead', whole(0))
+  .option('--json', 'as JSON: one object, or one a line')
+  .action(async (options: PrintOptions) => (await import('./cli/data/print.ts')).printData(options))
+configured(data.command('export').description('write everything as lines of JSON'))
+  .argument('[file]', 'instead of standard output')
+  .action(async (file: string | undefined, options: DataOptions) =>
+    (await import('./cli/data/export.ts')).exportData(file, options),
+  )
+configured(data.command('import').description('read an export into a store that is empty or not there'))
+  .argument('<file>')
+  .option('--merge', 'or behind what is there')
+  .action(async (file: string, options: ImportOptions) =>
+    (await import('./cli/data/import.ts')).importData(file, options),
+  )
+configured(data.command('backup').description('copy it to a folder that a broker can be started on'))
+  .argument('<folder>', 'not there yet, or empty')
+  .option('--json', 'print the result as JSON')
+  .action(async (folder: string, options: DataOptions) =>
+    (await import('./cli/data/backup.ts')).backup(folder, options),
+  )
+configured(data.command('compact').description('make it as small as it can be'))
+  .option('--json', 'print the result as JSON')
+  .action(async (options: DataOptions) => (await import('./cli/data/compact.ts')).compact(options))
+configured(data.command('why').description('say what keeps a segment from being used again'))
+  .argument('<segment>', 'as seg-12 or 12')
+  .option('--json', 'as one JSON object')
+  .action(async (segment: string, options: DataOptions) => (await import('./cli/data/why.ts')).why(segment, options))
 
 addressed(program.command('produce').description('send messages'))
   .option('--message <text>', 'body of every message; without it they are numbered')

@@ -2,18 +2,23 @@
 const patienceMs = 1000
 const intervalMs = 200
 
+const barCells = 24
+
 /** A line on the terminal that says how far a long run is. Shows nothing if standard error is no terminal. */
 export class Progress {
   readonly #verb: string
   readonly #total: number | undefined
+  readonly #text: (count: number) => string
   readonly #startedAt: number
   readonly #timer: NodeJS.Timeout | undefined
   #isShown: boolean
   count: number
 
-  constructor(verb: string, total: number | undefined) {
+  /** `text`: how a count is written, if it is not one of things. */
+  constructor(verb: string, total: number | undefined, text: (count: number) => string = String) {
     this.#verb = verb
     this.#total = total
+    this.#text = text
     this.#startedAt = performance.now()
     this.#isShown = false
     this.count = 0
@@ -38,7 +43,15 @@ export class Progress {
   #show(): void {
     if (this.elapsedMs < patienceMs) return
     this.#isShown = true
-    const of = this.#total === undefined ? '' : ` of ${this.#total}`
-    process.stderr.write(`\r\u001b[K${this.#verb} ${this.count}${of}, ${Math.round(this.perSecond)} a second`)
+    const of = this.#total === undefined ? '' : ` of ${this.#text(this.#total)}`
+    const rate = this.#text(Math.round(this.perSecond))
+    process.stderr.write(`\r\u001b[K${this.#bar()}${this.#verb} ${this.#text(this.count)}${of}, ${rate} a second`)
+  }
+
+  #bar(): string {
+    if (this.#total === undefined || this.#total === 0) return ''
+    const share = Math.min(1, this.count / this.#total)
+    const filled = Math.floor(share * barCells)
+    return `[${'#'.repeat(filled)}${'.'.repeat(barCells - filled)}] ${Math.floor(share * 100)} % `
   }
 }

@@ -58,12 +58,16 @@ export class Compaction {
     await this.#underWay
   }
 
-  /** Moves everything out of the segments that are worth it, the emptiest first, until the journal is small enough. */
-  async run(): Promise<void> {
-    const candidates = [...this.#segments.all].filter((segment) => this.#isWorthIt(segment))
+  /**
+   * Moves everything out of the segments that are worth it, the emptiest first, until the journal is small enough; if a share is
+   * given, out of all of which less is alive.
+   */
+  async run(liveShareWanted?: number): Promise<void> {
+    const shareMax = liveShareWanted ?? liveShareMax
+    const candidates = [...this.#segments.all].filter((segment) => this.#isWorthIt(segment, shareMax))
     candidates.sort((left, right) => left.liveBytes - right.liveBytes)
     for (const segment of candidates) {
-      if (this.#isStopped || !this.#isNeeded()) return
+      if (this.#isStopped || (liveShareWanted === undefined && !this.#isNeeded())) return
       await this.#empty(segment)
     }
   }
@@ -78,10 +82,10 @@ export class Compaction {
     return usedBytes > sizeFactor * liveBytes + spareSegments * this.#sizes.segmentBytes
   }
 
-  #isWorthIt(segment: Segment): boolean {
+  #isWorthIt(segment: Segment, shareMax: number): boolean {
     const { current } = this.#segments
     if (current === undefined || segment.id >= current.id || segment.liveEntries === 0) return false
-    return segment.liveBytes < this.#sizes.segmentBytes * liveShareMax
+    return segment.liveBytes < this.#sizes.segmentBytes * shareMax
   }
 
   async #empty(segment: Segment): Promise<void> {

@@ -8,7 +8,7 @@ import { RecordType } from './frame.ts'
 import { IndexRepair } from './index-repair.ts'
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalFrame } from './journal-frame.ts'
-import { JournalIndex } from './journal-index.ts'
+import { JournalIndex, type PlacedEntry } from './journal-index.ts'
 import { defaultJournalSizes, type JournalSizes } from './journal-limits.ts'
 import { JournalReader } from './journal-reader.ts'
 import type { Damage } from './journal-scan.ts'
@@ -20,7 +20,7 @@ import { PageCache } from './page-cache.ts'
 import { PageFiles } from './page-files.ts'
 import { Recovery } from './recovery.ts'
 import { salvage } from './salvage.ts'
-import { Segments } from './segments.ts'
+import { type Segment, Segments } from './segments.ts'
 import type { CommitDone, MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from './store.ts'
 
 /** What opening a journal has found. */
@@ -141,9 +141,30 @@ export class JournalStore implements MessageStore {
     return await this.#reader.read(await directory.collect(after, count), owner.seenUpTo)
   }
 
+  /** The segments that there are. */
+  get segments(): Iterable<Segment> {
+    return this.#segments.all
+  }
+
+  /** The entries whose message, or part of it, lies in a segment. What changes meanwhile may be missed or met twice. */
+  entriesIn(segment: number): Iterable<PlacedEntry> | AsyncIterable<PlacedEntry> {
+    return this.#index.entriesIn(segment)
+  }
+
+  /** Moves what is alive out of every segment of which less than that share is, whether it is needed or not. */
+  async compact(liveShareMax: number): Promise<void> {
+    await this.#compaction?.run(liveShareMax)
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  /** As `close`, but without a last checkpoint: the next start reads again what came after the one before. */
+  abandon(): Promise<void> {
+    this.#isOpen = false
+    return this.close()
   }
 
   async #close(): Promise<void> {

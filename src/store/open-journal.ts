@@ -1,10 +1,17 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Clock } from '../clock.ts'
+import { type Clock, systemClock } from '../clock.ts'
 import { BrokerError } from '../errors.ts'
+import { JournalCopy } from './journal-copy.ts'
 import { JournalStore } from './journal-store.ts'
 import { type Holder, StoreLock } from './lock.ts'
 import { WorkerLane } from './log/commit-lane.ts'
 import { FileDisk } from './log/file-disk.ts'
+import { OverlayDisk } from './log/overlay-disk.ts'
+
+/** Where the journal lies in a data folder. */
+export const journalFolder = 'journal'
 
 export interface JournalOptions {
   /** The data folder; made if it is not there. */
@@ -22,11 +29,62 @@ export interface JournalOptions {
  */
 export async function openJournal(options: JournalOptions): Promise<JournalStore> {
   const { folder, name, clock, waits } = options
-  try {
+  return await within(folder, async () => {
     const lock = await StoreLock.take(folder, name, waits)
-    if (!(lock instanceof StoreLock)) throw new BrokerError('store-locked', lockedSentence(folder, lock))
-    const disk = await FileDisk.open(join(folder, 'journal'), new WorkerLane(), () => lock.release())
-    return new JournalStore(disk, clock)
+    if (!(lock instanceof StoreLock)) {
+      throw lockedError(folder, lock, 'choose another with --data, or wait for it with --standby')
+    }
+    return await journalAt(join(folder, journalFolder), clock, () => lock.release())
+  })
+}
+
+/** The journal in this very folder, which somebody has locked. `onClosed` is called when all is closed. */
+export async function journalAt(path: string, clock: Clock, onClosed: () => Promise<void>): Promise<JournalStore> {
+  return new JournalStore(await FileDisk.open(path, new WorkerLane(), onClosed), clock)
+}
+
+/** The right to change what is in a data folder, for a tool. Throws a BrokerError `store-locked` that says who has it. */
+export async function lockFolder(folder: string, name: string): Promise<StoreLock> {
+  return await within(folder, async () => {
+    const lock = await StoreLock.take(folder, name)
+    if (lock instanceof StoreLock) return lock
+    throw lockedError(folder, lock, 'stop it first')
+  })
+}
+
+/** A journal that is looked into: nothing that is done to it reaches the folder. */
+export interface ReadOnlyJournal {
+  readonly store: JournalStore
+  /** True if a broker is running on it: it is seen as it was at one moment, and segments may be given up meanwhile. */
+  readonly isLive: boolean
+}
+
+/**
+ * Opens the journal of a data folder to look into it. While it is open no broker can start on the folder; one that runs already is
+ * a `store-locked` error, unless `mayRun`. Closing the store gives all up.
+ */
+export async function readJournal(folder: string, name: string, mayRun: boolean): Promise<ReadOnlyJournal> {
+  return await within(folder, async () => {
+    const path = join(folder, journalFolder)
+    const lock = await StoreLock.take(folder, name)
+    const isLive = !(lock instanceof StoreLock)
+    if (isLive && !mayRun) throw lockedError(folder, lock, 'stop it first')
+    const scratch = await mkdtemp(join(tmpdir(), 'manifoldmq-data-'))
+    try {
+      if (isLive) await new JournalCopy(path, scratch, { copied: () => undefined }).tail()
+      const disk = await OverlayDisk.open(path, scratch, isLive ? () => Promise.resolve() : () => lock.release())
+      return { store: new JournalStore(disk, systemClock), isLive }
+    } catch (error) {
+      await rm(scratch, { recursive: true, force: true })
+      if (!isLive) await lock.release()
+      throw error
+    }
+  })
+}
+
+async function within<T>(folder: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
   } catch (cause) {
     if (cause instanceof BrokerError) throw cause
     const reason = cause instanceof Error ? cause.message : String(cause)
@@ -34,10 +92,10 @@ export async function openJournal(options: JournalOptions): Promise<JournalStore
   }
 }
 
-function lockedSentence(folder: string, holder: Holder | undefined): string {
+function lockedError(folder: string, holder: Holder | undefined, remedy: string): BrokerError {
   const who =
     holder === undefined
       ? 'another process'
       : `the broker "${holder.name}", process ${holder.pid} on ${holder.host}, since ${holder.since}`
-  return `the data folder ${folder} is in use by ${who}; choose another with --data, or wait for it with --standby`
+  return new BrokerError('store-locked', `the data folder ${folder} is in use by ${who}; ${remedy}`)
 }

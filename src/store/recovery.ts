@@ -7,6 +7,9 @@ import { type Location, locationOf } from './location.ts'
 import type { Segments } from './segments.ts'
 import type { OwnerId, OwnerSpec } from './store.ts'
 
+/** The reason of a damage that is none: a crash has come before a batch was confirmed, which is there as a whole or not at all. */
+export const unfinishedBatch = 'the end of its batch was never written'
+
 /** Where reading begins. */
 export interface StartingPoint {
   readonly segment: number
@@ -55,7 +58,7 @@ export class Recovery {
         segment: segment.id,
         offset,
         bytes: header.bytes,
-        reason: 'the end of its batch was never written',
+        reason: unfinishedBatch,
       })
     }
     return scan

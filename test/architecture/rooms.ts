@@ -63,6 +63,12 @@ const rooms: readonly Room[] = [
     node: /^node:(fs\/promises|path)$/,
   },
   {
+    name: 'data commands',
+    files: /^src\/cli\/data\//,
+    may: [foundation, /^src\/cli\//, /^src\/config\.ts$/, /^src\/store\//, /^protocols\/index\.ts$/],
+    node: noNetwork,
+  },
+  {
     name: 'command line',
     files: /^src\/cli\//,
     may: [foundation, /^src\/cli\//, /^src\/config(\.ts|\/)/, /^src\/log\.ts$/, /^src\/server\.ts$/],

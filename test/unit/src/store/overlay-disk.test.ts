@@ -1,0 +1,93 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { DiskFile } from '../../../../src/store/log/disk.ts'
+import { OverlayDisk } from '../../../../src/store/log/overlay-disk.ts'
+
+let folder: string
+let disk: OverlayDisk
+let closings: number
+
+const base = (name = ''): string => join(folder, 'base', name)
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'manifoldmq-overlay-'))
+  mkdirSync(base())
+  writeFileSync(base('a'), 'alpha')
+  writeFileSync(base('b'), 'beta')
+  closings = 0
+  disk = await OverlayDisk.open(base(), join(folder, 'scratch'), async () => {
+    closings += 1
+  })
+})
+
+afterEach(async () => {
+  await disk.close()
+  expect(readdirSync(base()).sort()).toEqual(['a', 'b'])
+  expect(readFileSync(base('a'), 'utf8') + readFileSync(base('b'), 'utf8')).toBe('alphabeta')
+  expect(existsSync(join(folder, 'scratch'))).toBe(false)
+  expect(closings).toBe(1)
+  rmSync(folder, { recursive: true })
+})
+
+const names = async (): Promise<string[]> => [...(await disk.list())].sort()
+const text = async (name: string): Promise<string> => (await disk.readFile(name)).toString()
+
+async function withFile(name: string, use: (file: DiskFile) => Promise<void>): Promise<void> {
+  const file = await disk.open(name)
+  await use(file)
+  await file.close()
+}
+
+test('shows what is below', async () => {
+  expect(await names()).toEqual(['a', 'b'])
+  expect(await text('a')).toBe('alpha')
+  await withFile('b', async (file) => {
+    expect((await file.read(1, 10)).toString()).toBe('eta')
+    expect(await file.size()).toBe(4)
+  })
+})
+
+test('keeps a change to a file to itself, in whichever way it is made', async () => {
+  await withFile('a', async (file) => {
+    await disk.write(file, Buffer.from('X'), 1)
+    expect((await file.read(0, 10)).toString()).toBe('aXpha')
+    const memory = disk.allocate(4)
+    memory.write('YZ')
+    await new Promise<void>((resolve, reject) => {
+      disk.commit(file, memory, 2, 3, (error) => (error === undefined ? resolve() : reject(error)))
+    })
+  })
+  await withFile('b', (file) => disk.truncate(file, 2))
+  expect([await text('a'), await text('b')]).toEqual(['aXpYZ', 'be'])
+})
+
+test('tells a commit that fails', async () => {
+  const error = await new Promise<Error | undefined>((resolve) => {
+    disk.commit({ name: 'x' } as DiskFile, disk.allocate(1), 1, 0, resolve)
+  })
+  expect(error?.message).toBe('a file of another disk')
+})
+
+test('makes files of its own, and writes them anew', async () => {
+  await withFile('c', (file) => disk.write(file, Buffer.from('own'), 0))
+  await disk.writeFile('d', Buffer.from('delta'))
+  await disk.writeFile('a', Buffer.from('other'))
+  expect(await names()).toEqual(['a', 'b', 'c', 'd'])
+  expect([await text('a'), await text('c'), await text('d')]).toEqual(['other', 'own', 'delta'])
+})
+
+test('renames and removes', async () => {
+  await disk.writeFile('c', Buffer.from('own'))
+  await disk.rename('a', 'z')
+  await disk.rename('c', 'y')
+  await disk.remove('b')
+  expect(await names()).toEqual(['y', 'z'])
+  expect([await text('y'), await text('z')]).toEqual(['own', 'alpha'])
+  await disk.rename('z', 'x')
+  await withFile('x', (file) => disk.write(file, Buffer.from('A'), 0))
+  expect([await names(), await text('x')]).toEqual([['x', 'y'], 'Alpha'])
+  await disk.remove('x')
+  await withFile('a', async (file) => expect(await file.size()).toBe(0))
+})
