@@ -55,7 +55,7 @@ function settingLines(name: string, node: Node, depth: number): string[] {
     for (const [key, part] of Object.entries(node.properties)) lines.push(...settingLines(key, part, depth + 1))
   } else if (node.default === undefined) lines.push(`${indent}# ${name}: ${machineDefaults[name] ?? ''}`.trimEnd())
   else if (Array.isArray(node.default)) lines.push(`${indent}${name}: [${node.default.join(', ')}]`)
-  else lines.push(`${indent}${name}: ${String(node.default)}`)
+  else lines.push(`${indent}${name}: ${node.default === '' ? '""' : String(node.default)}`)
   return lines
 }
 
