@@ -153,6 +153,28 @@ export class MemoryPages {
     return expired
   }
 
+  has(sequence: number): boolean {
+    return this.#find(sequence) !== undefined
+  }
+
+  /** Takes out the one with that sequence, if it is here. */
+  take(sequence: number): void {
+    const found = this.#find(sequence)
+    if (found === undefined) return
+    const { page, at } = found
+    page.buffer[at + 43] = (page.buffer[at + 43] as number) | flagGone
+    this.#count -= 1
+  }
+
+  #find(sequence: number): { readonly page: Page; readonly at: number } | undefined {
+    const page = this.#pages.find(({ lastSequence }) => lastSequence >= sequence)
+    if (page === undefined) return undefined
+    for (let at = page.start; at < page.end; at = nextEntry(page, at)) {
+      if (page.buffer.readDoubleLE(at) === sequence && !isGone(page, at)) return { page, at }
+    }
+    return undefined
+  }
+
   /** None of the messages expires before this time. */
   get expiryFrom(): number {
     let from = Number.POSITIVE_INFINITY

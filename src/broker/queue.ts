@@ -11,7 +11,7 @@ import { Gate, lowWater, type Sender } from './flow.ts'
 import type { Policy } from './policy.ts'
 import type { Feed } from './rotation.ts'
 import type { BrokerSubscription } from './subscription.ts'
-import { Waiting } from './waiting.ts'
+import { type Visit, Waiting } from './waiting.ts'
 
 export interface QueueOptions {
   /** The queue's address, or the filter of the topic subscription whose messages it holds. */
@@ -253,8 +253,8 @@ export class Queue implements Dispatchable {
 
   /** Drops everything that no consumer holds. Returns how many. */
   purge(): number {
-    const purged = this.#waiting.clear((delivery) => this.#forget(delivery))
-    this.#settled()
+    const purged = this.#waiting.clear((delivery) => this.forget(delivery))
+    this.ease()
     return purged
   }
 
@@ -287,17 +287,22 @@ export class Queue implements Dispatchable {
     }
   }
 
-  /** The deliveries waiting now, in order of dispatch, for administration. */
-  waiting(): Iterable<QueuedDelivery> {
+  /** Those waiting that are in memory as deliveries, in order of dispatch; behind them in each priority is the backlog. */
+  residents(): Iterable<QueuedDelivery> {
     return this.#waiting.all()
+  }
+
+  /** Looks at everything that waits, in order of dispatch, in the store too. See {@link Waiting.walk}. */
+  walk(visit: Visit): Promise<void> {
+    return this.#waiting.walk(visit)
   }
 
   /** Takes a waiting delivery out, to be adopted by another queue. */
   release(delivery: QueuedDelivery): void {
     this.#waiting.remove(delivery)
     delivery.state = 'settled'
-    this.#unaccount(delivery)
-    this.#settled()
+    this.unaccount(delivery)
+    this.ease()
   }
 
   dispatch(budget: number): boolean {
@@ -314,14 +319,14 @@ export class Queue implements Dispatchable {
     this.#unsettledCount -= 1
     delivery.subscription = undefined
     if (this.isDeleted) {
-      this.#unaccount(delivery)
+      this.unaccount(delivery)
       return
     }
     switch (outcome.kind) {
       case 'accepted':
         this.counters.acknowledged += 1
-        this.#forget(delivery, isFinal)
-        this.#settled()
+        this.forget(delivery, isFinal)
+        this.ease()
         return
       case 'rejected':
         if (this.#isGrave()) this.#waiting.giveBack(delivery)
@@ -350,8 +355,17 @@ export class Queue implements Dispatchable {
     }
     this.counters.acknowledged += 1
     subscription.take(delivery)
-    this.#forget(delivery, true)
-    this.#settled()
+    this.forget(delivery, true)
+    this.ease()
+  }
+
+  /** Is done with a delivery that is out of every list. */
+  forget(delivery: QueuedDelivery, isFinal = false): void {
+    delivery.state = 'settled'
+    if (delivery.isStored) {
+      this.#context.batch().ack(this.ownerId(), delivery.message.priority, delivery.sequence, isFinal)
+    }
+    this.unaccount(delivery)
   }
 
   /** Gives the delivery, already out of every list, to the queue of the dead, or drops it by policy. */
@@ -360,13 +374,13 @@ export class Queue implements Dispatchable {
     else this.counters.expired += 1
     const fate = death.grave === 'DLQ' ? this.policy.deadLetter : this.policy.expired
     if (fate === 'drop' || delivery.isRetained) {
-      this.#forget(delivery)
+      this.forget(delivery)
     } else {
       delivery.state = 'settled'
       this.#context.bury(delivery, death)
-      this.#unaccount(delivery)
+      this.unaccount(delivery)
     }
-    this.#settled()
+    this.ease()
   }
 
   /** Takes a waiting delivery out whose time is over. */
@@ -381,6 +395,21 @@ export class Queue implements Dispatchable {
     this.#bytes += delivery.message.size + extraBytes
     this.#context.memory.hold(delivery.message)
     if (extraBytes > 0) this.#context.memory.add(extraBytes)
+  }
+
+  /** A delivery has ceased to be one of this queue. */
+  unaccount(delivery: QueuedDelivery): void {
+    const { extraBytes } = delivery
+    this.#bytes -= delivery.message.size + extraBytes
+    this.#context.memory.release(delivery.message)
+    if (extraBytes > 0) this.#context.memory.subtract(extraBytes)
+  }
+
+  /** One message less: senders at the gate may go on. */
+  ease(): void {
+    if (!this.gate.isShut) return
+    const { messagesMax, bytesMax } = this.policy
+    if (this.count <= messagesMax * lowWater && this.bytes <= bytesMax * lowWater) this.gate.open()
   }
 
   #modify(delivery: QueuedDelivery, outcome: Modified, by: BrokerSubscription | undefined): void {
@@ -424,23 +453,11 @@ export class Queue implements Dispatchable {
     return Math.min(redeliveryDelayMs * redeliveryBackoff ** (attempt - 1), redeliveryDelayMsMax)
   }
 
-  #forget(delivery: QueuedDelivery, isFinal = false): void {
-    delivery.state = 'settled'
-    if (delivery.isStored) {
-      this.#context.batch().ack(this.ownerId(), delivery.message.priority, delivery.sequence, isFinal)
-    }
-    this.#unaccount(delivery)
-  }
-
   #makeRoom(): void {
     const { messagesMax, bytesMax } = this.policy
     while (this.#limitedCount >= messagesMax || this.bytes >= bytesMax) {
-      const oldest = this.#waiting.oldest()
-      const dropped = oldest ?? this.#waiting.takeDelayed()
-      if (dropped === undefined) return
-      if (oldest !== undefined) this.#waiting.remove(oldest)
+      if (!this.#waiting.dropOldest()) return
       this.counters.dropped += 1
-      this.#forget(dropped)
     }
   }
 
@@ -448,20 +465,6 @@ export class Queue implements Dispatchable {
   get #limitedCount(): number {
     const isSubscriber = this.subscription === undefined && this.address.kind === 'topic'
     return isSubscriber ? this.count - this.#unsettledCount : this.count
-  }
-
-  #unaccount(delivery: QueuedDelivery): void {
-    const { extraBytes } = delivery
-    this.#bytes -= delivery.message.size + extraBytes
-    this.#context.memory.release(delivery.message)
-    if (extraBytes > 0) this.#context.memory.subtract(extraBytes)
-  }
-
-  /** One message less: senders at the gate may go on. */
-  #settled(): void {
-    if (!this.gate.isShut) return
-    const { messagesMax, bytesMax } = this.policy
-    if (this.count <= messagesMax * lowWater && this.bytes <= bytesMax * lowWater) this.gate.open()
   }
 
   /** True if the policy wants the message in the store. */
