@@ -2,7 +2,11 @@ import type { Message } from '../message.ts'
 import type { OwnerId, StoredEntry } from '../store/store.ts'
 import type { Dispatchable } from '../turn.ts'
 import type { Context } from './context.ts'
+import { type ExpiryMark, ExpiryMarks } from './expiry-marks.ts'
 import { MemoryPages } from './memory-pages.ts'
+
+/** Messages that are read at a time to see whether they have expired. */
+const sweepCount = 1024
 
 /** A message that comes out of a backlog, to wait for its consumer. */
 export interface Surfaced {
@@ -40,6 +44,8 @@ class Level {
   /** Nor are those that leave the store with the next commit, or have left it while it was being read. */
   readonly leaving: Set<number>
   left: number[]
+  /** When those that have not been read expire. */
+  readonly marks: ExpiryMarks
   /** So many of those that are read next have been dropped: they do not count any more. */
   droppedCount: number
   loaded: StoredEntry[]
@@ -52,6 +58,7 @@ class Level {
     this.elsewhere = new Set()
     this.leaving = new Set()
     this.left = []
+    this.marks = new ExpiryMarks()
     this.droppedCount = 0
     this.loaded = []
     this.isLoading = false
@@ -71,6 +78,7 @@ class Level {
       if (passed > this.after) break
       this.elsewhere.delete(passed)
     }
+    this.marks.pass(this.after)
     this.settle()
   }
 
@@ -123,6 +131,7 @@ export class Backlog {
         last.count += 1
         last.last = sequence
       } else level.runs.push({ kind: 'stored', count: 1, last: sequence })
+      if (message.expiresAt > 0) level.marks.note(sequence, message.expiresAt)
     } else {
       const pages = last?.kind === 'memory' ? last.pages : new MemoryPages()
       if (last?.kind !== 'memory') level.runs.push({ kind: 'memory', pages })
@@ -134,10 +143,12 @@ export class Backlog {
     this.#bytes += message.size
   }
 
-  /** What the store had kept when it was opened. */
-  restore(priority: number, count: number, bytes: number, lastSequence: number): void {
+  /** What the store had kept when it was opened; some of it `mayExpire`. */
+  restore(kept: { priority: number; count: number; bytes: number; lastSequence: number; mayExpire: boolean }): void {
+    const { priority, count, bytes, lastSequence, mayExpire } = kept
     const level = this.#level(priority, 0)
     level.runs.push({ kind: 'stored', count, last: lastSequence })
+    if (mayExpire) level.marks.noteUnknown(lastSequence)
     level.count += count
     this.#count += count
     this.#bytes += bytes
@@ -225,13 +236,32 @@ export class Backlog {
     return expired
   }
 
-  /** None of the messages that are in memory expires before this time. */
+  /** None of the messages expires before this time. */
   get expiryFrom(): number {
     let from = Number.POSITIVE_INFINITY
     for (const level of this.#levels) {
-      for (const run of level?.runs ?? []) if (run.kind === 'memory') from = Math.min(from, run.pages.expiryFrom)
+      if (level === undefined || level.count === 0) continue
+      from = Math.min(from, level.marks.from)
+      for (const run of level.runs) if (run.kind === 'memory') from = Math.min(from, run.pages.expiryFrom)
     }
     return from
+  }
+
+  /**
+   * Reads what is in the store and may have expired, a page between one commit and the next, takes out what has, and gives it to
+   * `expire`. Not while somebody else takes messages out of the middle.
+   */
+  async sweepStored(now: number, expire: (surfaced: Surfaced) => void): Promise<void> {
+    for (const [priority, level] of this.#levels.entries()) {
+      while (level !== undefined && level === this.#levels[priority] && level.count > 0) {
+        const mark = level.marks.due(now)
+        if (mark === undefined) break
+        const { first, last } = mark
+        const page = await this.peek(priority, Math.max(first - 1, 0), sweepCount)
+        if (level.droppedCount === 0) this.#sweepPage(level, mark, { page, last, now, expire })
+        await this.#committed()
+      }
+    }
   }
 
   /** Up to `count` messages of a priority after a sequence, in order, which stay where they are; fewer only at the end. */
@@ -287,6 +317,21 @@ export class Backlog {
   #clearDropped(level: Level, priority: number, upTo: number): void {
     if (level.droppedCount > 0) this.#clearTo(level, priority, upTo)
     level.droppedCount = 0
+  }
+
+  #sweepPage(level: Level, mark: ExpiryMark, { page, last, now, expire }: Sweep): void {
+    let from = Number.POSITIVE_INFINITY
+    for (const surfaced of page) {
+      const { expiresAt } = surfaced.message
+      if (surfaced.sequence > last || expiresAt === 0 || !this.holds(surfaced)) continue
+      if (expiresAt > now) from = Math.min(from, expiresAt)
+      else {
+        this.take(surfaced)
+        expire(surfaced)
+      }
+    }
+    const upTo = page.length < sweepCount ? last : Math.min(last, page.at(-1)?.sequence ?? last)
+    level.marks.looked(mark, upTo, from)
   }
 
   /** The run that holds a message that has been looked at, if one does. */
@@ -412,6 +457,15 @@ export class Backlog {
     this.#levels[priority] = level
     return level
   }
+}
+
+/** What has been read of the backlog, to be looked through for what has expired. */
+interface Sweep {
+  readonly page: readonly Surfaced[]
+  /** The last sequence that is of interest. */
+  readonly last: number
+  readonly now: number
+  readonly expire: (surfaced: Surfaced) => void
 }
 
 /** What a browser asks for: messages after `last` and before `before`. */

@@ -93,8 +93,8 @@ export class Broker implements SessionHost {
   /** Reads what the store has kept. To be awaited before the first session. */
   async open(): Promise<void> {
     const records = await this.#options.store.open(this.#options.formats)
-    for (const record of records) await this.#restore(record)
     this.states.restore(this.#options.store.states)
+    for (const record of records) await this.#restore(record)
     this.subscriptions.restoreCoverage(this.states.startingWith(coveragePrefix))
   }
 

@@ -7,6 +7,7 @@ import type { Turn } from '../turn.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { QueuedDelivery } from './delivery.ts'
 import type { Memory } from './flow.ts'
+import type { States } from './states.ts'
 
 /** Why a message is taken out of the ordinary course. */
 export interface Death {
@@ -23,6 +24,7 @@ export interface Context {
   readonly memory: Memory
   readonly limits: Limits
   readonly window: QueueWindow
+  readonly states: States
   /** The batch of this turn; asking for it makes sure that a turn will commit it. */
   batch(): WriteBatch
   /** True if the store can read back what it keeps, and keeps it over a crash. */

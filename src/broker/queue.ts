@@ -55,6 +55,8 @@ export class Queue implements Dispatchable {
   readonly #waiting: Waiting
   readonly #consumers: Consumers
   #ownerId: OwnerId | undefined
+  /** True if some of its stored messages may expire. */
+  #mayExpire: boolean
   #unsettledCount: number
   #bytes: number
   /** Room kept while a transaction is looked at. */
@@ -76,6 +78,7 @@ export class Queue implements Dispatchable {
     this.#waiting = new Waiting(context, this)
     this.#consumers = new Consumers(context, this, this.#waiting)
     this.#ownerId = undefined
+    this.#mayExpire = false
     this.#unsettledCount = 0
     this.#bytes = 0
     this.#reservedCount = 0
@@ -170,7 +173,10 @@ export class Queue implements Dispatchable {
     const sequence = this.#waiting.nextSequence()
     const isStored = this.#isKept(message)
     this.counters.enqueued += 1
-    if (isStored) this.#context.batch().put(this.ownerId(), sequence, message, message.deliverAt)
+    if (isStored) {
+      this.#context.batch().put(this.ownerId(), sequence, message, message.deliverAt)
+      if (message.expiresAt > 0 && !this.#mayExpire) this.#noteMayExpire(true)
+    }
     this.#waiting.join(message, sequence, isStored)
     return isStored
   }
@@ -199,7 +205,8 @@ export class Queue implements Dispatchable {
   /** Fills a queue that the store has kept; if the store does not page, {@link restoreEntry} does. */
   restore(record: OwnerRecord): void {
     this.#ownerId = record.id
-    this.#waiting.restore(record)
+    this.#mayExpire = this.#context.states.get(this.#expiryKey) !== undefined
+    this.#waiting.restore(record, this.#mayExpire)
   }
 
   /** Puts back one entry that the store has kept; in the order of sequences. */
@@ -273,6 +280,7 @@ export class Queue implements Dispatchable {
     this.purge()
     this.gate.open()
     if (this.#ownerId !== undefined) this.#context.batch().remove(this.#ownerId)
+    if (this.#mayExpire) this.#noteMayExpire(false)
   }
 
   /**
@@ -280,6 +288,7 @@ export class Queue implements Dispatchable {
    * that is marked as redelivered.
    */
   rememberSeen(): void {
+    if (this.#mayExpire && this.count === 0) this.#noteMayExpire(false)
     for (const delivery of this.#waiting.all()) {
       if (!delivery.isStored || !delivery.redelivered) continue
       const { deliveryCount, sequence, message } = delivery
@@ -465,6 +474,16 @@ export class Queue implements Dispatchable {
   get #limitedCount(): number {
     const isSubscriber = this.subscription === undefined && this.address.kind === 'topic'
     return isSubscriber ? this.count - this.#unsettledCount : this.count
+  }
+
+  /** Remembers over a restart whether what is stored may expire, so that otherwise it need not be read to find out. */
+  #noteMayExpire(mayExpire: boolean): void {
+    this.#mayExpire = mayExpire
+    this.#context.states.put({ key: this.#expiryKey, value: mayExpire ? new Uint8Array() : undefined })
+  }
+
+  get #expiryKey(): string {
+    return `broker/may-expire/${this.ownerId()}`
   }
 
   /** True if the policy wants the message in the store. */

@@ -50,6 +50,8 @@ export class Waiting {
   #firstOrder: number
   /** Done when nobody looks through it. */
   #walking: Promise<void>
+  /** True from the time when a sweep of the stored backlog is due until it is done. */
+  #isSweeping: boolean
 
   constructor(context: Context, queue: Queue) {
     this.backlog = new Backlog(context, queue, () => queue.ownerId())
@@ -64,6 +66,7 @@ export class Waiting {
     this.#horizonAsked = 0
     this.#firstOrder = 0
     this.#walking = Promise.resolve()
+    this.#isSweeping = false
   }
 
   get count(): number {
@@ -195,15 +198,17 @@ export class Waiting {
   }
 
   /** Fills a queue that the store has kept; if the store does not page, {@link restoreEntry} does. */
-  restore(record: OwnerRecord): void {
+  restore(record: OwnerRecord, mayExpire: boolean): void {
     this.#lastSequence = Math.max(this.#lastSequence, record.lastSequence)
     if (!this.#context.isPaging) return
     let bytes = record.bytes
     for (const [priority, count] of record.counts.entries()) {
       if (count === 0) continue
-      this.backlog.restore(priority, count, bytes, record.lastSequence)
+      this.backlog.restore({ priority, count, bytes, lastSequence: record.lastSequence, mayExpire })
       bytes = 0
     }
+    this.#expiry.noteAt(this.backlog.expiryFrom)
+    this.#arm(this.#context.clock.now())
   }
 
   /** Puts back one entry that the store has kept; in the order of sequences. */
@@ -405,12 +410,28 @@ export class Waiting {
   }
 
   #sweepBacklog(now: number): void {
-    for (const surfaced of this.backlog.takeExpired(now)) {
-      const delivery = this.#deliveryOf(surfaced)
-      this.#queue.account(delivery)
-      this.#queue.die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
-    }
+    for (const surfaced of this.backlog.takeExpired(now)) this.#expireSurfaced(surfaced)
+    if (!this.#isSweeping && this.#context.isPaging && this.backlog.expiryFrom <= now) this.#sweepStored(now)
     this.#expiry.noteAt(this.backlog.expiryFrom)
+  }
+
+  /** What is in the store is looked through when nobody else walks through it. */
+  #sweepStored(now: number): void {
+    this.#isSweeping = true
+    const sweep = this.#walking.then(() => this.backlog.sweepStored(now, (surfaced) => this.#expireSurfaced(surfaced)))
+    this.#walking = sweep.then(() => this.#swept(), this.#context.readFailed)
+  }
+
+  #swept(): void {
+    this.#isSweeping = false
+    if (this.backlog.count > 0) this.#expiry.noteAt(this.backlog.expiryFrom)
+    this.#arm(this.#context.clock.now())
+  }
+
+  #expireSurfaced(surfaced: Surfaced): void {
+    const delivery = this.#deliveryOf(surfaced)
+    this.#queue.account(delivery)
+    this.#queue.die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
   }
 
   #arm(now: number): void {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { Address } from '../../../../src/address.ts'
 import { MemoryStore } from '../../../../src/store/memory-store.ts'
 import { HeldStore } from '../../../support/held-store.ts'
@@ -210,5 +210,51 @@ describe('a queue with a narrow window', () => {
     const third = await narrow(store, { policies })
     expect(await walked(third, 'orders')).toEqual(back.slice(0, 12))
     expect(await walked(third, 'DLQ.orders')).toEqual(back.slice(12))
+  })
+
+  test.each(['as it is', 'after a restart'])(
+    'expires on time what is in the store, without a consumer, %s',
+    async (when) => {
+      const store = new HeldStore(new MemoryStore(), true)
+      const policies = [policyRule('queue://orders', { expired: 'queue' })]
+      let test = await narrow(store, { policies })
+      const client = test.connect()
+      for (let index = 0; index < 5000; index += 1) {
+        const expiresAt = index % 5 === 0 ? test.clock.now() + (index % 2 === 0 ? 10_000 : 60_000) : 0
+        client.send('orders', `m${index}`, { ...durable, expiresAt })
+      }
+      await rest(test)
+      if (when === 'after a restart') test = await narrow(store, { policies, clock: test.clock })
+      await test.advance(9_000)
+      await rest(test)
+      expect(test.queue('orders').count).toBe(5000)
+      await test.advance(2_500)
+      for (let round = 0; round < 20; round += 1) await rest(test)
+      expect([test.queue('orders').count, test.queue('ExpiryQueue.orders').count]).toEqual([4500, 500])
+      await test.advance(60_000)
+      for (let round = 0; round < 20; round += 1) await rest(test)
+      expect([test.queue('orders').count, test.queue('ExpiryQueue.orders').count]).toEqual([4000, 1000])
+      const left = numbered(5000).filter((_, index) => index % 5 !== 0)
+      const consumer = test.connect().subscribe('orders', { credit: 5000 })
+      for (let round = 0; round < 100; round += 1) await rest(test)
+      expect(consumer.texts).toEqual(left)
+    },
+  )
+
+  test('is not read to look for what expires if nothing does', async () => {
+    const store = new HeldStore(new MemoryStore(), true)
+    const first = await narrow(store)
+    const client = first.connect()
+    client.sendAll('orders', numbered(50), durable)
+    client.send('late', 'm', { ...durable, expiresAt: first.clock.now() + 5 })
+    const consumer = first.connect().subscribe('late')
+    await rest(first)
+    consumer.settleAll()
+    await first.close()
+    const test = await narrow(store, { clock: first.clock })
+    const read = vi.spyOn(store, 'read')
+    await test.advance(100_000)
+    await rest(test)
+    expect([read.mock.calls.length, [...test.broker.statesOf('')]]).toEqual([0, []])
   })
 })
