@@ -175,7 +175,7 @@ export class Queue implements Dispatchable {
     this.counters.enqueued += 1
     if (isStored) {
       this.#context.batch().put(this.ownerId(), sequence, message, message.deliverAt)
-      if (message.expiresAt > 0 && !this.#mayExpire) this.#noteMayExpire(true)
+      if (message.expiresAt > 0 && !this.#mayExpire && this.#context.isPaging) this.#noteMayExpire(true)
     }
     this.#waiting.join(message, sequence, isStored)
     return isStored
