@@ -3,7 +3,7 @@ import type { OwnerId, StoredEntry } from '../store/store.ts'
 import type { Dispatchable } from '../turn.ts'
 import type { Context } from './context.ts'
 import { type ExpiryMark, ExpiryMarks } from './expiry-marks.ts'
-import { MemoryPages } from './memory-pages.ts'
+import { MemoryPages, type PagedMessage } from './memory-pages.ts'
 
 /** Messages that are read at a time to see whether they have expired. */
 const sweepCount = 1024
@@ -121,8 +121,8 @@ export class Backlog {
     return this.#count > 0 && (this.#levels[priority]?.count ?? 0) > 0
   }
 
-  /** Takes a message in at the end. `isStored`: it is in the store, or in the batch of this turn. */
-  push(message: Message, sequence: number, isStored: boolean): void {
+  /** Takes a message in at the end. `isStored`: it is in the store, or in the batch of this turn, with the flag too. */
+  push(message: Message, sequence: number, isStored: boolean, redelivered: boolean): void {
     const level = this.#level(message.priority, sequence - 1)
     const last = level.runs.at(-1)
     if (isStored && this.#context.isPaging) {
@@ -135,7 +135,7 @@ export class Backlog {
     } else {
       const pages = last?.kind === 'memory' ? last.pages : new MemoryPages()
       if (last?.kind !== 'memory') level.runs.push({ kind: 'memory', pages })
-      pages.push(message, sequence, isStored)
+      pages.push(message, sequence, isStored, redelivered)
       this.#context.memory.add(message.size)
     }
     level.count += 1
@@ -493,11 +493,6 @@ function surfacedEntry(entry: StoredEntry): Surfaced {
   return { ...entry, isStored: true }
 }
 
-function surfacedOf(paged: {
-  readonly sequence: number
-  readonly message: Message
-  readonly isStored: boolean
-}): Surfaced {
-  const { sequence, message, isStored } = paged
-  return { sequence, message, isStored, deliveryCount: 0, redelivered: false, notBefore: 0 }
+function surfacedOf({ sequence, message, isStored, redelivered }: PagedMessage): Surfaced {
+  return { sequence, message, isStored, deliveryCount: 0, redelivered, notBefore: 0 }
 }

@@ -186,7 +186,10 @@ export class Queue implements Dispatchable {
     this.#waiting.putRetained(message)
   }
 
-  /** Takes over a delivery that `bury` or `sendBack` moves here from another queue. */
+  /**
+   * Takes over a delivery that `bury` or `sendBack` moves here from another queue. If a consumer may have seen it before its last
+   * delivery, it stays marked: a crash may have undone an earlier move, after which it was delivered here.
+   */
   adopt(message: Message, from: QueuedDelivery): void {
     const sequence = this.#waiting.nextSequence()
     const isStored = this.#spec !== undefined && (from.isStored || this.#isKept(message))
@@ -199,7 +202,8 @@ export class Queue implements Dispatchable {
     } else if (from.isStored) {
       this.#context.batch().ack(from.queue.ownerId(), from.message.priority, from.sequence, false)
     }
-    this.#waiting.join(message, sequence, isStored)
+    if (isStored && from.redelivered) this.#context.batch().redeliver(this.ownerId(), message.priority, sequence, 0, 0)
+    this.#waiting.join(message, sequence, isStored, from.redelivered)
   }
 
   /** Fills a queue that the store has kept; if the store does not page, {@link restoreEntry} does. */

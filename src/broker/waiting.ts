@@ -147,17 +147,18 @@ export class Waiting {
   }
 
   /** Takes a new message into the queue: to its time, to the backlog, or to those that wait. */
-  join(message: Message, sequence: number, isStored: boolean): void {
+  join(message: Message, sequence: number, isStored: boolean, redelivered = false): void {
     const { priority } = message
     const isDelayed = message.deliverAt > 0 && message.deliverAt > this.#context.clock.now()
     if (!isDelayed && this.#isFull(priority)) {
-      this.backlog.push(message, sequence, isStored)
+      this.backlog.push(message, sequence, isStored, redelivered)
       this.#noteExpiry(message)
       if (!this.#queue.dispatchMarked) this.#context.turn.markDispatch(this.#queue)
       return
     }
     const delivery = new QueuedDelivery(this.#queue, message, sequence)
     delivery.isStored = isStored
+    delivery.redelivered = redelivered
     this.#queue.account(delivery)
     if (!isDelayed) {
       this.#append(delivery)
@@ -392,7 +393,7 @@ export class Waiting {
       this.#context.batch().move(owner, message.priority, delivery.sequence, owner, sequence, message)
     }
     delivery.state = 'settled'
-    this.backlog.push(message, sequence, isStored)
+    this.backlog.push(message, sequence, isStored, false)
     this.#queue.unaccount(delivery)
     this.#noteExpiry(message)
   }
