@@ -14,6 +14,11 @@ export const deathAnnotations = {
   time: 'dead-letter-time',
 } as const
 
+/** True for a queue of the dead: messages stay there whatever consumers say of them. */
+export function isGrave({ kind, levels }: Address): boolean {
+  return kind === 'queue' && (levels[0] === 'DLQ' || levels[0] === 'ExpiryQueue')
+}
+
 /**
  * Gives a dead message to `DLQ.<name>` or `ExpiryQueue.<name>`, where `<name>` is the address that it was sent to, with where
  * it was, why, after how many deliveries and when as annotations; to `DLQ` or `ExpiryQueue` if that name would be too long.

@@ -6,9 +6,10 @@ import type { OwnerId, OwnerRecord, OwnerSpec, StoredEntry } from '../store/stor
 import type { Dispatchable } from '../turn.ts'
 import { Consumers } from './consumers.ts'
 import type { Context } from './context.ts'
+import { isGrave } from './dead-letter.ts'
 import { HandedDelivery, type QueuedDelivery } from './delivery.ts'
 import { Gate, lowWater, type Sender } from './flow.ts'
-import type { Policy } from './policy.ts'
+import { type Policy, redeliveryDelay } from './policy.ts'
 import type { Feed } from './rotation.ts'
 import type { BrokerSubscription } from './subscription.ts'
 import { type Visit, Waiting } from './waiting.ts'
@@ -342,7 +343,7 @@ export class Queue implements Dispatchable {
         this.ease()
         return
       case 'rejected':
-        if (this.#isGrave()) this.#waiting.giveBack(delivery)
+        if (isGrave(this.address)) this.#waiting.giveBack(delivery)
         else this.die(delivery, { grave: 'DLQ', reason: outcome.reason })
         return
       case 'released':
@@ -440,11 +441,11 @@ export class Queue implements Dispatchable {
 
   #fail(delivery: QueuedDelivery, delayMs: number | undefined): void {
     delivery.deliveryCount += 1
-    if (delivery.deliveryCount >= this.policy.deliveriesMax && !this.#isGrave()) {
+    if (delivery.deliveryCount >= this.policy.deliveriesMax && !isGrave(this.address)) {
       this.die(delivery, { grave: 'DLQ', reason: `not accepted in ${delivery.deliveryCount} deliveries` })
       return
     }
-    this.#retry(delivery, delayMs ?? this.#redeliveryDelay(delivery.deliveryCount))
+    this.#retry(delivery, delayMs ?? redeliveryDelay(this.policy, delivery.deliveryCount))
   }
 
   #retry(delivery: QueuedDelivery, delay: number): void {
@@ -459,11 +460,6 @@ export class Queue implements Dispatchable {
     }
     delivery.redelivered = true
     this.#waiting.delay(delivery, notBefore)
-  }
-
-  #redeliveryDelay(attempt: number): number {
-    const { redeliveryDelayMs, redeliveryBackoff, redeliveryDelayMsMax } = this.policy
-    return Math.min(redeliveryDelayMs * redeliveryBackoff ** (attempt - 1), redeliveryDelayMsMax)
   }
 
   #makeRoom(): void {
@@ -494,11 +490,5 @@ export class Queue implements Dispatchable {
   #isKept(message: Message): boolean {
     const { persistent } = this.policy
     return this.#spec !== undefined && persistent !== 'never' && (message.durable || persistent === 'always')
-  }
-
-  /** Messages in a queue of the dead stay there whatever consumers say of them. */
-  #isGrave(): boolean {
-    const first = this.address.levels[0]
-    return this.address.kind === 'queue' && (first === 'DLQ' || first === 'ExpiryQueue')
   }
 }
