@@ -205,6 +205,8 @@ export interface Session {
   begin(): Transaction | BrokerError
   /** A destination that lives as long as this session, and only it may consume from. */
   createTemporary(kind: Address['kind']): Address | BrokerError
+  /** Deletes a temporary destination of this session with all it holds, before the session ends; nothing for any other address. */
+  deleteTemporary(address: Address): void
   /** Stops deliveries of all its subscriptions, at once: the peer does not read. */
   suspend(): void
   resume(): void

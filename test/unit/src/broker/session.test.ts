@@ -404,6 +404,21 @@ describe('limits of a session', () => {
 })
 
 describe('temporary destinations', () => {
+  test('may be deleted before the session ends, by their own session only', async () => {
+    const test = await TestBroker.open({ limits: { temporaryDestinationsPerSessionMax: 1 } })
+    const owner = test.connect()
+    const stranger = test.connect()
+    const address = temporary(owner)
+    stranger.session.deleteTemporary(address)
+    const consumer = owner.subscribe(`${address}`)
+    owner.session.deleteTemporary(Address.must('queue', 'plain'))
+    owner.session.deleteTemporary(address)
+    expect(consumer.endedBy?.code).toBe('deleted')
+    stranger.send(`${address}`, 'late')
+    expect(stranger.refusals.at(-1)?.error.code).toBe('not-found')
+    expect(owner.session.createTemporary('queue')).toBeInstanceOf(Address)
+  })
+
   test('are for their owner to read and for everybody to send to', async () => {
     const test = await TestBroker.open()
     const [owner, other] = [test.connect(), test.connect()]
