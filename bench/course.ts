@@ -189,6 +189,8 @@ export class Bench {
   #brokerArgs(): readonly string[] {
     const settings = [
       'listeners.stomp.port=0',
+      'listeners.mqtt.enabled=false',
+      'listeners.amqp.enabled=false',
       'listeners.ws.enabled=false',
       'log.level=warn',
       `data=${this.#workplace.file('data')}`,

@@ -1,4 +1,5 @@
 import type { ContentFormat, Protocol } from '../src/core.ts'
+import type { AmqpOptions } from './amqp/limits.ts'
 import type { MqttOptions } from './mqtt/limits.ts'
 import type { StompOptions } from './stomp/limits.ts'
 
@@ -12,6 +13,7 @@ export interface LoadedProtocol {
 export interface ProtocolOptions {
   readonly mqtt: MqttOptions
   readonly stomp: StompOptions
+  readonly amqp: AmqpOptions
 }
 
 export type Load<Options> = (serverName: string, options: Options) => Promise<LoadedProtocol>
@@ -25,5 +27,9 @@ export const protocols: { readonly [Name in keyof ProtocolOptions]: Load<Protoco
   async stomp(serverName, options) {
     const { createStomp, stompFormats } = await import('./stomp/protocol.ts')
     return { protocol: createStomp(serverName, options), formats: stompFormats }
+  },
+  async amqp(serverName, options) {
+    const { createAmqp, amqpFormats } = await import('./amqp/protocol.ts')
+    return { protocol: createAmqp(serverName, options), formats: amqpFormats }
   },
 }

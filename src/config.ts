@@ -8,6 +8,8 @@ import type { Config, GivenConfig } from './config/schema.ts'
 import { type Environment, fileVariable, flagOrder, readEnvironment, readFlags } from './config/texts.ts'
 
 export type {
+  AmqpFrameLimits,
+  AmqpListenerConfig,
   ListenerConfig,
   ListenerName,
   ListenersConfig,

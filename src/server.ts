@@ -246,6 +246,11 @@ function load(name: ProtocolName, { limits, listeners }: Config): Promise<Loaded
       const packetBytesMax = Math.min(settings.limits.packetBytesMax, messageBytesMax)
       return protocols.mqtt(serverName, { ...settings, limits: { ...settings.limits, packetBytesMax } })
     }
+    case 'amqp': {
+      const settings = present(listeners.amqp ?? defaults.amqp)
+      const most = Math.min(settings.limits.messageBytesMax, messageBytesMax)
+      return protocols.amqp(serverName, { ...settings, limits: { ...settings.limits, messageBytesMax: most } })
+    }
     default:
       return name satisfies never
   }

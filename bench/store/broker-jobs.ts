@@ -88,7 +88,8 @@ export class BrokerJobs {
   }
 
   async #start(): Promise<Program> {
-    const settings = ['listeners.stomp.port=0', 'listeners.ws.enabled=false', 'log.level=warn', `data=${this.#folder}`]
+    const others = ['mqtt', 'amqp', 'ws'].map((name) => `listeners.${name}.enabled=false`)
+    const settings = ['listeners.stomp.port=0', ...others, 'log.level=warn', `data=${this.#folder}`]
     const args = [programFile('../src/main.js'), 'start', ...settings.flatMap((setting) => ['--set', setting])]
     this.#broker = await Program.start(this.#workplace, 'broker', [...this.#nodeArgs, ...args])
     return this.#broker

@@ -14,11 +14,6 @@ export const deathAnnotations = {
   time: 'dead-letter-time',
 } as const
 
-/** True for a queue of the dead: messages stay there whatever consumers say of them. */
-export function isGrave({ kind, levels }: Address): boolean {
-  return kind === 'queue' && (levels[0] === 'DLQ' || levels[0] === 'ExpiryQueue')
-}
-
 /**
  * Gives a dead message to `DLQ.<name>` or `ExpiryQueue.<name>`, where `<name>` is the address that it was sent to, with where
  * it was, why, after how many deliveries and when as annotations; to `DLQ` or `ExpiryQueue` if that name would be too long.
@@ -54,14 +49,14 @@ export function bury(
  * Sends up to `count` dead letters back to where they died: the queue, or the one subscription. Those whose place has gone
  * stay. Returns how many went.
  */
-export async function sendBack(
+export function sendBack(
   dead: Queue,
   placeOf: (origin: Address, subscription: string | undefined) => Queue | undefined,
   count: number,
-): Promise<number> {
+): number {
   let moved = 0
-  await dead.walk((delivery) => {
-    if (moved >= count) return 'stop'
+  for (const delivery of dead.waiting()) {
+    if (moved === count) break
     const {
       [deathAnnotations.address]: address,
       [deathAnnotations.subscription]: subscription,
@@ -71,12 +66,12 @@ export async function sendBack(
       ...rest
     } = delivery.message.annotations ?? {}
     const origin = typeof address === 'string' ? Address.parse(address) : undefined
-    if (origin === undefined || origin instanceof BrokerError) return 'leave'
+    if (origin === undefined || origin instanceof BrokerError) continue
     const place = placeOf(origin, typeof subscription === 'string' ? subscription : undefined)
-    if (place === undefined) return 'leave'
+    if (place === undefined) continue
+    dead.release(delivery)
     place.adopt(delivery.message.with({ address: origin, annotations: rest }), delivery)
     moved += 1
-    return 'take'
-  })
+  }
   return moved
 }

@@ -51,6 +51,21 @@ export interface MqttPacketLimits {
   readonly clientIdBytesMax: number
 }
 
+export interface AmqpListenerConfig extends ListenerConfig {
+  readonly linkCredit: number
+  readonly idleMsMax: number
+  readonly connectMsMax: number
+  readonly sessionsMax: number
+  readonly linksMax: number
+  readonly unconfirmedSendsMax: number
+  readonly limits: AmqpFrameLimits
+}
+
+export interface AmqpFrameLimits {
+  readonly frameBytesMax: number
+  readonly messageBytesMax: number
+}
+
 /** One port over which every protocol is spoken that has a WebSocket subprotocol and is not disabled. */
 export interface WebSocketListenerConfig extends ListenerConfig {
   readonly origins: readonly string[]
@@ -62,6 +77,7 @@ export interface WebSocketListenerConfig extends ListenerConfig {
 export interface ListenersConfig {
   readonly stomp?: StompListenerConfig
   readonly mqtt?: MqttListenerConfig
+  readonly amqp?: AmqpListenerConfig
   readonly ws?: WebSocketListenerConfig
 }
 
@@ -195,6 +211,42 @@ const mqtt = z.strictObject({
     .prefault({}),
 })
 
+const amqp = z.strictObject({
+  ...common('AMQP 1.0', 5672),
+  linkCredit: count('Messages that a sender may have on their way on one link.', {
+    min: 1,
+    max: 1_000_000,
+    default: 1000,
+  }),
+  idleMsMax: time(
+    'How long a connection may be silent before it is closed; clients are told half of it. 0: for ever.',
+    { min: 0, max: 3_600_000, default: 120_000 },
+  ),
+  connectMsMax: time('How long a connection may take until its open has come in.', {
+    min: 100,
+    max: 3_600_000,
+    default: 30_000,
+  }),
+  sessionsMax: count('Sessions of one connection.', { min: 1, max: 65_536, default: 256 }),
+  linksMax: count('Links of one session.', { min: 1, max: 65_536, default: 1024 }),
+  unconfirmedSendsMax: count('Messages of one connection not yet confirmed, above which its senders get no credit.', {
+    min: 1,
+    max: maximum,
+    default: 10_000,
+  }),
+  limits: z
+    .strictObject({
+      frameBytesMax: size('One frame.', { min: 512, max: 2 ** 26, default: 128 * 2 ** 10 }),
+      messageBytesMax: size('One message over all its frames; limits.messageBytesMax holds as well.', {
+        min: 1024,
+        max: 2 ** 30,
+        default: 100 * 2 ** 20,
+      }),
+    })
+    .describe('The largest frames and messages that are read.')
+    .prefault({}),
+})
+
 const ws = z.strictObject({
   ...common('WebSocket', 61_614),
   origins: z
@@ -218,6 +270,7 @@ const ws = z.strictObject({
 const table = {
   stomp: stomp.describe('STOMP 1.0, 1.1 and 1.2 over TCP.').optional(),
   mqtt: mqtt.describe('MQTT 3.1, 3.1.1 and 5 over TCP.').optional(),
+  amqp: amqp.describe('AMQP 1.0 over TCP.').optional(),
   ws: ws
     .describe('Every protocol above over WebSocket, chosen by subprotocol, with the settings that it has there.')
     .optional(),

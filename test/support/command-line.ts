@@ -75,7 +75,12 @@ export async function run(
 /** On a free port, and on no port that another broker may have. */
 export const startAlone: readonly string[] = [
   'start',
-  ...['listeners.stomp.port=0', 'listeners.ws.enabled=false'].flatMap((setting) => ['--set', setting]),
+  ...[
+    'listeners.stomp.port=0',
+    'listeners.mqtt.enabled=false',
+    'listeners.amqp.enabled=false',
+    'listeners.ws.enabled=false',
+  ].flatMap((setting) => ['--set', setting]),
 ]
 
 /** Starts a broker on a free port. */

@@ -29,8 +29,6 @@ export interface ModelMessage extends MessageFacts {
   order: number
   until: number
   seen: boolean
-  /** Seen before its last delivery. */
-  seenBefore: boolean
   count: number
   canExpire: boolean
   holder: ModelConsumer | undefined
@@ -170,7 +168,6 @@ export class Model {
       order,
       until: 0,
       seen: false,
-      seenBefore: false,
       count: 0,
       canExpire: facts.expiresAt > 0,
       holder: undefined,
@@ -222,7 +219,6 @@ export class Model {
     }
     consumer.credit -= 1
     if (message.groupId !== undefined) queue.groups.set(message.groupId, consumer)
-    message.seenBefore = message.seen
     message.seen = true
     this.#hide(message)
     if (consumer.isPresettled) {
@@ -418,7 +414,7 @@ export class Model {
     message.queue = queue
     message.sequence = this.#next()
     message.order = message.sequence
-    message.seen = message.seenBefore
+    message.seen = false
     message.count = 0
     message.canExpire = false
     message.state = 'ready'

@@ -1,0 +1,24 @@
+import type { Broker, ContentFormat, Protocol, Wire } from '../../src/core.ts'
+import { AmqpConnection } from './connection.ts'
+import { Containers } from './containers.ts'
+import { amqpFormat, opaqueFormat } from './content.ts'
+import { type AmqpOptions, defaultAmqpOptions } from './limits.ts'
+
+/** The content formats of AMQP messages, for the store to find them by name. */
+export const amqpFormats: readonly ContentFormat[] = [amqpFormat, opaqueFormat]
+
+/** AMQP 1.0. `serverName` is told to clients: `ManifoldMQ/1.0.0`. */
+export function createAmqp(serverName: string, options: Partial<AmqpOptions> = {}): Protocol {
+  const settings: AmqpOptions = { ...defaultAmqpOptions, ...options }
+  const [product = serverName, version = ''] = serverName.split('/')
+  const containers = new Containers()
+  return {
+    name: 'amqp',
+    sniffBytes: 4,
+    webSocketSubprotocols: ['amqp'],
+    recognises: (head) => 'AMQP'.startsWith(Buffer.from(head).toString('latin1', 0, 4)),
+    accept(wire: Wire, broker: Broker): void {
+      new AmqpConnection(wire, { broker, options: settings, product, version, containers })
+    },
+  }
+}

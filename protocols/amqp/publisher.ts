@@ -1,0 +1,113 @@
+import type { Address, BrokerError, Message, SendNumber, Session } from '../../src/core.ts'
+import { errorOf } from './conditions.ts'
+import type { ErrorFields } from './control.ts'
+import { acceptedState } from './encoder.ts'
+import type { DeliverySink, IncomingDelivery, IncomingLink } from './incoming-link.ts'
+import { type MessageReader, opaqueMessage } from './mapping.ts'
+import { readState, rejectedState, transactionalState } from './outcomes.ts'
+import type { OpenTransaction, Transactions } from './transactions.ts'
+
+/** What a publisher needs of its connection and session. */
+export interface PublisherHost {
+  readonly session: Session
+  readonly reader: MessageReader
+  /** Milliseconds since the epoch, when the bytes being read came in. */
+  readonly now: number
+  readonly transactions: Transactions
+  /** The refusal of the send that has just been made, if it was refused. */
+  takeRefusal(): BrokerError | undefined
+  /** Notes that `accepted` is to be said of a delivery once its send is safe. */
+  awaitConfirm(number: SendNumber, delivery: IncomingDelivery): void
+  /** Says the outcome of one delivery now. */
+  writeOutcome(deliveryId: number, settled: boolean, state: Uint8Array): void
+}
+
+/** Sends what comes on a link to its address; without one, of the anonymous relay, to that which each message names. */
+export class Publisher implements DeliverySink {
+  readonly #host: PublisherHost
+  readonly #address: Address | undefined
+  readonly #resolve: (to: string) => Address | BrokerError
+  readonly #onClosed: (isForGood: boolean) => void
+
+  constructor(
+    host: PublisherHost,
+    address: Address | undefined,
+    resolve: (to: string) => Address | BrokerError,
+    onClosed: (isForGood: boolean) => void,
+  ) {
+    this.#host = host
+    this.#address = address
+    this.#resolve = resolve
+    this.#onClosed = onClosed
+  }
+
+  take(delivery: IncomingDelivery, _link: IncomingLink): ErrorFields | undefined {
+    const message = this.#messageOf(delivery)
+    if ('condition' in message) return this.#reject(delivery, message, undefined)
+    if (delivery.state.length > 0) return this.#takeWithin(delivery, message)
+    const number = this.#host.session.send(message)
+    const refusal = this.#host.takeRefusal()
+    if (refusal !== undefined) return this.#reject(delivery, errorOf(refusal), undefined)
+    if (!delivery.settled) this.#host.awaitConfirm(number, delivery)
+    return undefined
+  }
+
+  closed(isForGood: boolean): void {
+    this.#onClosed(isForGood)
+  }
+
+  /** Part 4, section 4.4.2: a transfer with a transactional state. */
+  #takeWithin(delivery: IncomingDelivery, message: Message): ErrorFields | undefined {
+    const state = readState(delivery.state, 0, delivery.state.length)
+    if (state?.kind !== 'transactional') {
+      return { condition: 'amqp:invalid-field', description: 'the state of a transfer can only be transactional' }
+    }
+    const open = this.#host.transactions.find(state.transaction)
+    if (open === undefined) {
+      return { condition: 'amqp:transaction:unknown-id', description: 'the transaction is not open' }
+    }
+    this.#host.session.send(message, open.core)
+    const refusal = this.#host.takeRefusal()
+    if (refusal !== undefined) {
+      open.fail(refusal)
+      return this.#reject(delivery, errorOf(refusal), open)
+    }
+    if (!delivery.settled) {
+      this.#host.writeOutcome(delivery.id, !delivery.isSecond, transactionalState(open.id, acceptedState))
+    }
+    return undefined
+  }
+
+  /** Of a delivery that is settled already nobody could learn: the link is closed instead. */
+  #reject(delivery: IncomingDelivery, error: ErrorFields, open: OpenTransaction | undefined): ErrorFields | undefined {
+    if (delivery.settled) return error
+    const rejected = rejectedState(error.condition, error.description)
+    const state = open === undefined ? rejected : transactionalState(open.id, rejected)
+    this.#host.writeOutcome(delivery.id, !delivery.isSecond, state)
+    return undefined
+  }
+
+  #messageOf(delivery: IncomingDelivery): Message | ErrorFields {
+    const { reader, now, session } = this.#host
+    const { bytes, start, end } = delivery
+    const address = this.#address
+    if (delivery.messageFormat !== 0) {
+      if (address === undefined) {
+        return { condition: 'amqp:not-implemented', description: 'the relay needs messages of format 0' }
+      }
+      return opaqueMessage(delivery.messageFormat, bytes.subarray(start, end), address, session.source, now)
+    }
+    const fault = reader.read(bytes, start, end, now, address === undefined)
+    if (fault !== undefined) return { condition: 'amqp:decode-error', description: fault }
+    const place = address ?? this.#relayed(reader.to)
+    if ('condition' in place) return place
+    return reader.message(place, session.source, now, !delivery.isOwn)
+  }
+
+  #relayed(to: string | undefined): Address | ErrorFields {
+    if (to === undefined)
+      return { condition: 'amqp:invalid-field', description: 'the message names no address in `to`' }
+    const address = this.#resolve(to)
+    return address instanceof Error ? errorOf(address) : address
+  }
+}
