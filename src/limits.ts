@@ -28,6 +28,24 @@ export interface Limits {
   readonly drainMsMax: number
 }
 
+/** How much of a queue is in memory as deliveries; the rest is its backlog. */
+export interface QueueWindow {
+  /** Messages of one priority, and bytes of all, that wait as deliveries; what comes after them is the backlog. */
+  readonly messages: number
+  readonly bytes: number
+  /** Fewer deliveries waiting than this are filled up from the backlog. */
+  readonly messagesLow: number
+  /** Entries read back from the store at a time. */
+  readonly readCount: number
+}
+
+export const defaultQueueWindow: QueueWindow = {
+  messages: 16_384,
+  bytes: 32 * 1024 * 1024,
+  messagesLow: 4_096,
+  readCount: 4_096,
+}
+
 /** The longest value and the longest key, in UTF-8, of a state. */
 export const stateBytesMax = 64 * 1024
 export const stateKeyBytesMax = 4 * 1024

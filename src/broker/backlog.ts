@@ -2,10 +2,11 @@ import type { Message } from '../message.ts'
 import type { OwnerId, StoredEntry } from '../store/store.ts'
 import type { Dispatchable } from '../turn.ts'
 import type { Context } from './context.ts'
-import { MemoryPages } from './memory-pages.ts'
+import { type ExpiryMark, ExpiryMarks } from './expiry-marks.ts'
+import { MemoryPages, type PagedMessage } from './memory-pages.ts'
 
-/** Entries read back from the store at a time. */
-const readCount = 4096
+/** Messages that are read at a time to see whether they have expired. */
+const sweepCount = 1024
 
 /** A message that comes out of a backlog, to wait for its consumer. */
 export interface Surfaced {
@@ -18,7 +19,19 @@ export interface Surfaced {
 }
 
 /** Messages that came one after the other and are kept in the same way: in memory pages, or by the store alone. */
-type Run = { readonly kind: 'memory'; readonly pages: MemoryPages } | { readonly kind: 'stored'; count: number }
+type Run = MemoryRun | StoredRun
+
+interface MemoryRun {
+  readonly kind: 'memory'
+  readonly pages: MemoryPages
+}
+
+interface StoredRun {
+  readonly kind: 'stored'
+  count: number
+  /** The last sequence of those it has held. */
+  last: number
+}
 
 /** The backlog of one priority. */
 class Level {
@@ -26,8 +39,15 @@ class Level {
   count: number
   /** The store's entries up to this sequence are not in the backlog. */
   after: number
-  /** Entries after it that are not either: delayed ones, which wait elsewhere. */
-  ahead: Set<number> | undefined
+  /** Entries after it that are not either: delayed ones, which wait elsewhere, in order. */
+  readonly elsewhere: Set<number>
+  /** Nor are those that leave the store with the next commit, or have left it while it was being read. */
+  readonly leaving: Set<number>
+  left: number[]
+  /** When those that have not been read expire. */
+  readonly marks: ExpiryMarks
+  /** So many of those that are read next have been dropped: they do not count any more. */
+  droppedCount: number
   loaded: StoredEntry[]
   isLoading: boolean
 
@@ -35,9 +55,36 @@ class Level {
     this.runs = []
     this.count = 0
     this.after = after
-    this.ahead = undefined
+    this.elsewhere = new Set()
+    this.leaving = new Set()
+    this.left = []
+    this.marks = new ExpiryMarks()
+    this.droppedCount = 0
     this.loaded = []
     this.isLoading = false
+  }
+
+  /** What has left the store, and no reading under way can bring up any more, need not be remembered. */
+  settle(): void {
+    if (this.isLoading || this.left.length === 0) return
+    for (const sequence of this.left) this.leaving.delete(sequence)
+    this.left = []
+  }
+
+  /** It has been read up to a sequence. */
+  advance(sequence: number): void {
+    this.after = Math.max(this.after, sequence)
+    for (const passed of this.elsewhere) {
+      if (passed > this.after) break
+      this.elsewhere.delete(passed)
+    }
+    this.marks.pass(this.after)
+    this.settle()
+  }
+
+  /** True if an entry after what has been read is not in the backlog. */
+  isAway(sequence: number): boolean {
+    return this.elsewhere.has(sequence) || this.leaving.has(sequence)
   }
 }
 
@@ -74,18 +121,21 @@ export class Backlog {
     return this.#count > 0 && (this.#levels[priority]?.count ?? 0) > 0
   }
 
-  /** Takes a message in at the end. `isStored`: it is in the store, or in the batch of this turn. */
-  push(message: Message, sequence: number, isStored: boolean): void {
+  /** Takes a message in at the end. `isStored`: it is in the store, or in the batch of this turn, with the flag too. */
+  push(message: Message, sequence: number, isStored: boolean, redelivered: boolean): void {
     const level = this.#level(message.priority, sequence - 1)
     const last = level.runs.at(-1)
     if (isStored && this.#context.isPaging) {
       this.#context.untilCommitted(message)
-      if (last?.kind === 'stored') last.count += 1
-      else level.runs.push({ kind: 'stored', count: 1 })
+      if (last?.kind === 'stored') {
+        last.count += 1
+        last.last = sequence
+      } else level.runs.push({ kind: 'stored', count: 1, last: sequence })
+      if (message.expiresAt > 0) level.marks.note(sequence, message.expiresAt)
     } else {
       const pages = last?.kind === 'memory' ? last.pages : new MemoryPages()
       if (last?.kind !== 'memory') level.runs.push({ kind: 'memory', pages })
-      pages.push(message, sequence, isStored)
+      pages.push(message, sequence, isStored, redelivered)
       this.#context.memory.add(message.size)
     }
     level.count += 1
@@ -93,10 +143,12 @@ export class Backlog {
     this.#bytes += message.size
   }
 
-  /** What the store had kept when it was opened. */
-  restore(priority: number, count: number, bytes: number): void {
+  /** What the store had kept when it was opened; some of it `mayExpire`. */
+  restore(kept: { priority: number; count: number; bytes: number; lastSequence: number; mayExpire: boolean }): void {
+    const { priority, count, bytes, lastSequence, mayExpire } = kept
     const level = this.#level(priority, 0)
-    level.runs.push({ kind: 'stored', count })
+    level.runs.push({ kind: 'stored', count, last: lastSequence })
+    if (mayExpire) level.marks.noteUnknown(lastSequence)
     level.count += count
     this.#count += count
     this.#bytes += bytes
@@ -106,8 +158,50 @@ export class Backlog {
   skip(priority: number, sequence: number): void {
     const level = this.#levels[priority]
     if (level === undefined || level.count === 0 || !this.#context.isPaging) return
-    level.ahead ??= new Set()
-    level.ahead.add(sequence)
+    level.elsewhere.add(sequence)
+  }
+
+  /**
+   * Takes out a message that {@link peek} has shown, if it is still here; what becomes of it in the store is up to the caller, in the
+   * same turn.
+   */
+  take(surfaced: Surfaced): void {
+    const { message, sequence } = surfaced
+    const level = this.#levels[message.priority]
+    const run = this.#runOf(surfaced)
+    if (level === undefined || run === undefined) return
+    if (run.kind === 'memory') {
+      run.pages.take(sequence)
+      this.#context.memory.subtract(message.size)
+    } else {
+      const at = level.loaded.findIndex((entry) => entry.sequence === sequence)
+      if (at >= 0) level.loaded.splice(at, 1)
+      else this.#leave(level, sequence)
+      run.count -= 1
+    }
+    this.#uncount(level, run, message.size)
+  }
+
+  /** True if a message that {@link peek} has shown is still here. */
+  holds(surfaced: Surfaced): boolean {
+    return this.#runOf(surfaced) !== undefined
+  }
+
+  /** Drops the first message of a priority, which need not be read for that. */
+  drop(priority: number): void {
+    const level = this.#levels[priority]
+    const run = level?.runs[0]
+    if (level === undefined || run === undefined) return
+    if (run.kind === 'memory' || level.loaded.length > 0) {
+      const first = this.shift(priority)
+      if (first?.isStored === true) this.#context.batch().ack(this.#ownerId(), priority, first.sequence, false)
+      return
+    }
+    run.count -= 1
+    level.droppedCount += 1
+    if (run.count === 0) this.#clearDropped(level, priority, run.last)
+    this.#uncount(level, run, Math.floor(this.#bytes / this.#count))
+    this.#load(level, priority)
   }
 
   /** The next message of a priority; undefined if there is none, or it is still being read: then the queue is marked later. */
@@ -118,10 +212,7 @@ export class Backlog {
     const surfaced = run.kind === 'memory' ? this.#fromPages(run.pages) : this.#fromStore(level, priority)
     if (surfaced === undefined) return undefined
     if (run.kind === 'stored') run.count -= 1
-    if ((run.kind === 'memory' ? run.pages.count : run.count) === 0) level.runs.shift()
-    level.count -= 1
-    this.#count -= 1
-    this.#bytes = this.#count === 0 ? 0 : Math.max(0, this.#bytes - surfaced.message.size)
+    this.#uncount(level, run, surfaced.message.size)
     return surfaced
   }
 
@@ -140,18 +231,37 @@ export class Backlog {
           this.#context.memory.subtract(paged.message.size)
         }
       }
-      for (let at = level.runs.length - 1; at >= 0; at -= 1) if (isEmpty(level.runs[at])) level.runs.splice(at, 1)
+      for (const run of [...level.runs]) if (isEmpty(run)) level.runs.splice(level.runs.indexOf(run), 1)
     }
     return expired
   }
 
-  /** None of the messages that are in memory expires before this time. */
+  /** None of the messages expires before this time. */
   get expiryFrom(): number {
     let from = Number.POSITIVE_INFINITY
     for (const level of this.#levels) {
-      for (const run of level?.runs ?? []) if (run.kind === 'memory') from = Math.min(from, run.pages.expiryFrom)
+      if (level === undefined || level.count === 0) continue
+      from = Math.min(from, level.marks.from)
+      for (const run of level.runs) if (run.kind === 'memory') from = Math.min(from, run.pages.expiryFrom)
     }
     return from
+  }
+
+  /**
+   * Reads what is in the store and may have expired, a page between one commit and the next, takes out what has, and gives it to
+   * `expire`. Not while somebody else takes messages out of the middle.
+   */
+  async sweepStored(now: number, expire: (surfaced: Surfaced) => void): Promise<void> {
+    for (const [priority, level] of this.#levels.entries()) {
+      while (level !== undefined && level === this.#levels[priority] && level.count > 0) {
+        const mark = level.marks.due(now)
+        if (mark === undefined) break
+        const { first, last } = mark
+        const page = await this.peek(priority, Math.max(first - 1, 0), sweepCount)
+        if (level.droppedCount === 0) this.#sweepPage(level, mark, { page, last, now, expire })
+        await this.#committed()
+      }
+    }
   }
 
   /** Up to `count` messages of a priority after a sequence, in order, which stay where they are; fewer only at the end. */
@@ -175,7 +285,10 @@ export class Backlog {
     for (const [priority, level] of this.#levels.entries()) {
       if (level === undefined || level.count === 0) continue
       for (const run of level.runs) if (run.kind === 'memory') this.#clearPages(run.pages)
-      if (level.runs.some((run) => run.kind === 'stored')) this.#clearStored(level, priority, lastSequence)
+      if (level.runs.some((run) => run.kind === 'stored')) {
+        for (const { sequence } of level.loaded) this.#context.batch().ack(this.#ownerId(), priority, sequence, false)
+        this.#clearTo(level, priority, lastSequence)
+      }
       this.#levels[priority] = undefined
     }
     this.#count = 0
@@ -183,17 +296,73 @@ export class Backlog {
     return count
   }
 
-  /** In the store too: but for the delayed ones among them, of which a consumer may have some by now. */
-  #clearStored(level: Level, priority: number, lastSequence: number): void {
+  /**
+   * Removes from the store what has not been read up to a sequence: but for the delayed ones, of which a consumer may have some by
+   * now.
+   */
+  #clearTo(level: Level, priority: number, upTo: number): void {
     const batch = this.#context.batch()
     const owner = this.#ownerId()
-    for (const { sequence } of level.loaded) batch.ack(owner, priority, sequence, false)
     let first = level.after + 1
-    for (const sequence of [...(level.ahead ?? [])].sort((left, right) => left - right)) {
+    for (const sequence of [...level.elsewhere, ...level.leaving].sort((left, right) => left - right)) {
+      if (sequence > upTo) break
       if (sequence > first) batch.clear(owner, priority, first, sequence - 1)
       first = Math.max(first, sequence + 1)
     }
-    if (first <= lastSequence) batch.clear(owner, priority, first, lastSequence)
+    if (first <= upTo) batch.clear(owner, priority, first, upTo)
+    level.advance(upTo)
+  }
+
+  /** A run ends of which some have been dropped, that need not be read any more. */
+  #clearDropped(level: Level, priority: number, upTo: number): void {
+    if (level.droppedCount > 0) this.#clearTo(level, priority, upTo)
+    level.droppedCount = 0
+  }
+
+  #sweepPage(level: Level, mark: ExpiryMark, { page, last, now, expire }: Sweep): void {
+    let from = Number.POSITIVE_INFINITY
+    for (const surfaced of page) {
+      const { expiresAt } = surfaced.message
+      if (surfaced.sequence > last || expiresAt === 0 || !this.holds(surfaced)) continue
+      if (expiresAt > now) from = Math.min(from, expiresAt)
+      else {
+        this.take(surfaced)
+        expire(surfaced)
+      }
+    }
+    const upTo = page.length < sweepCount ? last : Math.min(last, page.at(-1)?.sequence ?? last)
+    level.marks.looked(mark, upTo, from)
+  }
+
+  /** The run that holds a message that has been looked at, if one does. */
+  #runOf({ message, sequence, isStored }: Surfaced): Run | undefined {
+    const level = this.#levels[message.priority]
+    if (level === undefined || level.count === 0) return undefined
+    if (!isStored || !this.#context.isPaging) {
+      return level.runs.find((run) => run.kind === 'memory' && run.pages.has(sequence))
+    }
+    // While some are to be dropped that have not been read, it may be one of those.
+    if (level.droppedCount > 0) return undefined
+    const isRead = level.loaded.some((entry) => entry.sequence === sequence)
+    if (!isRead && (sequence <= level.after || level.isAway(sequence))) return undefined
+    return level.runs.find((run) => run.kind === 'stored' && run.last >= sequence)
+  }
+
+  /** A message that has not been read leaves the store with this turn's batch. */
+  #leave(level: Level, sequence: number): void {
+    level.leaving.add(sequence)
+    this.#context.afterCommit(() => {
+      level.left.push(sequence)
+      level.settle()
+    })
+  }
+
+  /** One message of a run less. */
+  #uncount(level: Level, run: Run, bytes: number): void {
+    if ((run.kind === 'memory' ? run.pages.count : run.count) === 0) level.runs.splice(level.runs.indexOf(run), 1)
+    level.count -= 1
+    this.#count -= 1
+    this.#bytes = this.#count === 0 ? 0 : Math.max(0, this.#bytes - bytes)
   }
 
   #clearPages(pages: MemoryPages): void {
@@ -215,7 +384,7 @@ export class Backlog {
   #fromStore(level: Level, priority: number): Surfaced | undefined {
     const entry = level.loaded.shift()
     if (entry !== undefined) {
-      if (level.loaded.length < readCount / 2) this.#load(level, priority)
+      if (level.loaded.length < this.#context.window.readCount / 2) this.#load(level, priority)
       return surfacedEntry(entry)
     }
     this.#load(level, priority)
@@ -227,19 +396,36 @@ export class Backlog {
     const run = level.runs[0]
     if (level.isLoading || run?.kind !== 'stored' || run.count <= level.loaded.length) return
     level.isLoading = true
-    const count = Math.min(readCount, run.count - level.loaded.length + (level.ahead?.size ?? 0))
+    const wanted = run.count + level.droppedCount - level.loaded.length + level.elsewhere.size + level.leaving.size
+    const count = Math.min(this.#context.window.readCount, wanted)
     this.#context.read(this.#ownerId(), priority, level.after, count).then((entries) => {
       level.isLoading = false
       if (this.#levels[priority] !== level) return
-      level.after = entries.at(-1)?.sequence ?? level.after
-      for (const entry of entries) if (level.ahead?.delete(entry.sequence) !== true) level.loaded.push(entry)
-      if (entries.length > 0) this.#context.turn.markDispatch(this.#queue)
-      else this.#context.afterCommit(() => this.#context.turn.markDispatch(this.#queue))
+      for (const entry of entries) if (entry.sequence > level.after) this.#take(level, priority, entry)
+      level.advance(entries.at(-1)?.sequence ?? 0)
+      if (entries.length > 0) this.#goOn(level, priority)
+      else this.#context.afterCommit(() => this.#goOn(level, priority))
     }, this.#context.readFailed)
+  }
+
+  #goOn(level: Level, priority: number): void {
+    this.#context.turn.markDispatch(this.#queue)
+    if (level.droppedCount > 0 && this.#levels[priority] === level) this.#load(level, priority)
+  }
+
+  /** An entry has been read. */
+  #take(level: Level, priority: number, entry: StoredEntry): void {
+    if (level.isAway(entry.sequence)) return
+    if (level.droppedCount === 0) level.loaded.push(entry)
+    else {
+      level.droppedCount -= 1
+      this.#context.batch().ack(this.#ownerId(), priority, entry.sequence, false)
+    }
   }
 
   /** Entries of one run: those that have been read for the queue, then what the store has; what is not on disk yet is waited for. */
   async #peekStored(level: Level, { priority, last, before, wanted }: Peek): Promise<Surfaced[]> {
+    while (level.droppedCount > 0 && this.#levels[priority] === level) await this.#committed()
     const isOfRun = ({ sequence }: StoredEntry) => sequence > last && sequence < before
     const found = level.loaded.filter(isOfRun).slice(0, wanted).map(surfacedEntry)
     let from = Math.max(last, level.after)
@@ -249,15 +435,19 @@ export class Backlog {
       if (entries.length === 0) {
         if (hasWaited) break
         hasWaited = true
-        await new Promise<void>((resolve) => this.#context.afterCommit(resolve))
+        await this.#committed()
       }
       for (const entry of entries) {
         if (entry.sequence >= before) return found
         from = entry.sequence
-        if (level.ahead?.has(entry.sequence) !== true) found.push(surfacedEntry(entry))
+        if (!level.isAway(entry.sequence)) found.push(surfacedEntry(entry))
       }
     }
     return found
+  }
+
+  #committed(): Promise<void> {
+    return new Promise((resolve) => this.#context.afterCommit(resolve))
   }
 
   #level(priority: number, after: number): Level {
@@ -267,6 +457,15 @@ export class Backlog {
     this.#levels[priority] = level
     return level
   }
+}
+
+/** What has been read of the backlog, to be looked through for what has expired. */
+interface Sweep {
+  readonly page: readonly Surfaced[]
+  /** The last sequence that is of interest. */
+  readonly last: number
+  readonly now: number
+  readonly expire: (surfaced: Surfaced) => void
 }
 
 /** What a browser asks for: messages after `last` and before `before`. */
@@ -294,11 +493,6 @@ function surfacedEntry(entry: StoredEntry): Surfaced {
   return { ...entry, isStored: true }
 }
 
-function surfacedOf(paged: {
-  readonly sequence: number
-  readonly message: Message
-  readonly isStored: boolean
-}): Surfaced {
-  const { sequence, message, isStored } = paged
-  return { sequence, message, isStored, deliveryCount: 0, redelivered: false, notBefore: 0 }
+function surfacedOf({ sequence, message, isStored, redelivered }: PagedMessage): Surfaced {
+  return { sequence, message, isStored, deliveryCount: 0, redelivered, notBefore: 0 }
 }

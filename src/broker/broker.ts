@@ -1,7 +1,7 @@
 import type { Address } from '../address.ts'
 import type { Clock } from '../clock.ts'
 import { BrokerError } from '../errors.ts'
-import type { Limits } from '../limits.ts'
+import { defaultQueueWindow, type Limits, type QueueWindow } from '../limits.ts'
 import type { ContentFormat, Message } from '../message.ts'
 import type { NamedSubscriptionInfo, SessionEvents } from '../session.ts'
 import type { MessageStore, OwnerId, OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
@@ -33,6 +33,8 @@ export interface BrokerOptions {
   readonly store: MessageStore
   readonly access: Access
   readonly limits: Limits
+  /** Smaller than by default in tests. */
+  readonly window?: QueueWindow | undefined
   readonly policies: readonly PolicyRule[]
   /** Tells one run of a broker from every other, in message ids: letters and digits. */
   readonly runId: string
@@ -50,6 +52,7 @@ export class Broker implements SessionHost {
   readonly deadlines: Deadlines
   readonly memory: Memory
   readonly limits: Limits
+  readonly window: QueueWindow
   readonly access: Access
   readonly commits: Commits
   readonly router: Router
@@ -68,6 +71,7 @@ export class Broker implements SessionHost {
     this.clock = options.clock
     this.turn = options.turn
     this.limits = options.limits
+    this.window = options.window ?? defaultQueueWindow
     this.access = options.access
     this.deadlines = new Deadlines(options.clock)
     this.memory = new Memory(options.limits.memoryBytesMax)
@@ -89,8 +93,8 @@ export class Broker implements SessionHost {
   /** Reads what the store has kept. To be awaited before the first session. */
   async open(): Promise<void> {
     const records = await this.#options.store.open(this.#options.formats)
-    for (const record of records) await this.#restore(record)
     this.states.restore(this.#options.store.states)
+    for (const record of records) await this.#restore(record)
     this.subscriptions.restoreCoverage(this.states.startingWith(coveragePrefix))
   }
 
@@ -151,9 +155,9 @@ export class Broker implements SessionHost {
   }
 
   /** Sends up to `count` dead letters of a `DLQ.` or `ExpiryQueue.` queue back to where they died. Returns how many went. */
-  sendBack(address: Address, count: number): number {
+  sendBack(address: Address, count: number): Promise<number> {
     const dead = this.router.existing(address)
-    if (!(dead instanceof Queue)) return 0
+    if (!(dead instanceof Queue)) return Promise.resolve(0)
     const placeOf = (origin: Address, subscription: string | undefined): Queue | undefined => {
       if (subscription !== undefined) return this.subscriptions.queueOf(subscription)
       return origin.kind === 'queue' ? this.router.queue(origin) : undefined

@@ -115,8 +115,8 @@ export class Consumers {
   }
 
   #serve(budget: number): number {
-    if (this.#waiting.readyCount === 0) return budget
-    if (this.#feeds.length > 0) this.#waiting.surface()
+    if (this.#waiting.readyCount === 0 || this.#feeds.length === 0) return budget
+    this.#waiting.surface()
     const now = this.#context.clock.now()
     return this.#isSelective ? this.#serveSelectively(budget, now) : this.#serveHead(budget, now)
   }

@@ -1,12 +1,13 @@
 import type { Clock } from '../clock.ts'
 import type { BrokerError } from '../errors.ts'
-import type { Limits } from '../limits.ts'
+import type { Limits, QueueWindow } from '../limits.ts'
 import type { Message } from '../message.ts'
 import type { OwnerId, StoredEntry, WriteBatch } from '../store/store.ts'
 import type { Turn } from '../turn.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { QueuedDelivery } from './delivery.ts'
 import type { Memory } from './flow.ts'
+import type { States } from './states.ts'
 
 /** Why a message is taken out of the ordinary course. */
 export interface Death {
@@ -22,6 +23,8 @@ export interface Context {
   readonly deadlines: Deadlines
   readonly memory: Memory
   readonly limits: Limits
+  readonly window: QueueWindow
+  readonly states: States
   /** The batch of this turn; asking for it makes sure that a turn will commit it. */
   batch(): WriteBatch
   /** True if the store can read back what it keeps, and keeps it over a crash. */

@@ -14,6 +14,11 @@ export const deathAnnotations = {
   time: 'dead-letter-time',
 } as const
 
+/** True for a queue of the dead: messages stay there whatever consumers say of them. */
+export function isGrave({ kind, levels }: Address): boolean {
+  return kind === 'queue' && (levels[0] === 'DLQ' || levels[0] === 'ExpiryQueue')
+}
+
 /**
  * Gives a dead message to `DLQ.<name>` or `ExpiryQueue.<name>`, where `<name>` is the address that it was sent to, with where
  * it was, why, after how many deliveries and when as annotations; to `DLQ` or `ExpiryQueue` if that name would be too long.
@@ -49,14 +54,14 @@ export function bury(
  * Sends up to `count` dead letters back to where they died: the queue, or the one subscription. Those whose place has gone
  * stay. Returns how many went.
  */
-export function sendBack(
+export async function sendBack(
   dead: Queue,
   placeOf: (origin: Address, subscription: string | undefined) => Queue | undefined,
   count: number,
-): number {
+): Promise<number> {
   let moved = 0
-  for (const delivery of dead.waiting()) {
-    if (moved === count) break
+  await dead.walk((delivery) => {
+    if (moved >= count) return 'stop'
     const {
       [deathAnnotations.address]: address,
       [deathAnnotations.subscription]: subscription,
@@ -66,12 +71,12 @@ export function sendBack(
       ...rest
     } = delivery.message.annotations ?? {}
     const origin = typeof address === 'string' ? Address.parse(address) : undefined
-    if (origin === undefined || origin instanceof BrokerError) continue
+    if (origin === undefined || origin instanceof BrokerError) return 'leave'
     const place = placeOf(origin, typeof subscription === 'string' ? subscription : undefined)
-    if (place === undefined) continue
-    dead.release(delivery)
+    if (place === undefined) return 'leave'
     place.adopt(delivery.message.with({ address: origin, annotations: rest }), delivery)
     moved += 1
-  }
+    return 'take'
+  })
   return moved
 }

@@ -11,7 +11,7 @@
  *     40  u16  which of the page's envelopes
  *     42  u8   priority
  *     43  u8   flags: 1 durable, 2 retain, 4 has a group or annotations, which the page keeps beside, 8 the store has it too,
- *              16 it has been taken out
+ *              16 it has been taken out, 32 a consumer may have seen it
  *     44       content
  */
 import type { Address } from '../address.ts'
@@ -25,6 +25,7 @@ const flagRetain = 2
 const flagExtras = 4
 const flagStored = 8
 const flagGone = 16
+const flagRedelivered = 32
 /** A shorter content is copied out of its page, so that one message does not keep all of it. */
 const viewBytesMin = 16 * 1024
 
@@ -68,6 +69,8 @@ export interface PagedMessage {
   readonly message: Message
   /** True if the store holds it as well. */
   readonly isStored: boolean
+  /** True if some consumer may have seen it. */
+  readonly redelivered: boolean
 }
 
 /** First in, first out. The content of a message that comes out is a view of its page. */
@@ -84,7 +87,7 @@ export class MemoryPages {
     return this.#count
   }
 
-  push(message: Message, sequence: number, isStored: boolean): void {
+  push(message: Message, sequence: number, isStored: boolean, redelivered: boolean): void {
     const { content, groupId, annotations } = message
     const bytes = entryHeadBytes + content.length
     let page = this.#pages.at(-1)
@@ -106,7 +109,8 @@ export class MemoryPages {
       (message.durable ? flagDurable : 0) |
       (message.retain ? flagRetain : 0) |
       (hasExtras ? flagExtras : 0) |
-      (isStored ? flagStored : 0)
+      (isStored ? flagStored : 0) |
+      (redelivered ? flagRedelivered : 0)
     buffer.set(content, end + entryHeadBytes)
     if (hasExtras) {
       page.extras ??= new Map()
@@ -151,6 +155,28 @@ export class MemoryPages {
       }
     }
     return expired
+  }
+
+  has(sequence: number): boolean {
+    return this.#find(sequence) !== undefined
+  }
+
+  /** Takes out the one with that sequence, if it is here. */
+  take(sequence: number): void {
+    const found = this.#find(sequence)
+    if (found === undefined) return
+    const { page, at } = found
+    page.buffer[at + 43] = (page.buffer[at + 43] as number) | flagGone
+    this.#count -= 1
+  }
+
+  #find(sequence: number): { readonly page: Page; readonly at: number } | undefined {
+    const page = this.#pages.find(({ lastSequence }) => lastSequence >= sequence)
+    if (page === undefined) return undefined
+    for (let at = page.start; at < page.end; at = nextEntry(page, at)) {
+      if (page.buffer.readDoubleLE(at) === sequence && !isGone(page, at)) return { page, at }
+    }
+    return undefined
   }
 
   /** None of the messages expires before this time. */
@@ -205,7 +231,12 @@ function read(page: Page, start: number): PagedMessage {
     number: buffer.readDoubleLE(start + 8),
     annotations: extras?.annotations,
   })
-  return { sequence, message, isStored: (flags & flagStored) !== 0 }
+  return {
+    sequence,
+    message,
+    isStored: (flags & flagStored) !== 0,
+    redelivered: (flags & flagRedelivered) !== 0,
+  }
 }
 
 /** Neighbours mostly share their envelope; others are looked for among the last few. */

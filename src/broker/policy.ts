@@ -81,3 +81,9 @@ export class Policies {
 function defaultOf(kind: AddressKind): Policy {
   return kind === 'queue' ? defaultQueuePolicy : defaultTopicPolicy
 }
+
+/** Milliseconds that a message waits before it is delivered again, after so many failed deliveries. */
+export function redeliveryDelay(policy: Policy, failures: number): number {
+  const { redeliveryDelayMs, redeliveryBackoff, redeliveryDelayMsMax } = policy
+  return Math.min(redeliveryDelayMs * redeliveryBackoff ** (failures - 1), redeliveryDelayMsMax)
+}

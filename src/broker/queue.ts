@@ -6,12 +6,13 @@ import type { OwnerId, OwnerRecord, OwnerSpec, StoredEntry } from '../store/stor
 import type { Dispatchable } from '../turn.ts'
 import { Consumers } from './consumers.ts'
 import type { Context } from './context.ts'
+import { isGrave } from './dead-letter.ts'
 import { HandedDelivery, type QueuedDelivery } from './delivery.ts'
 import { Gate, lowWater, type Sender } from './flow.ts'
-import type { Policy } from './policy.ts'
+import { type Policy, redeliveryDelay } from './policy.ts'
 import type { Feed } from './rotation.ts'
 import type { BrokerSubscription } from './subscription.ts'
-import { Waiting } from './waiting.ts'
+import { type Visit, Waiting } from './waiting.ts'
 
 export interface QueueOptions {
   /** The queue's address, or the filter of the topic subscription whose messages it holds. */
@@ -55,6 +56,8 @@ export class Queue implements Dispatchable {
   readonly #waiting: Waiting
   readonly #consumers: Consumers
   #ownerId: OwnerId | undefined
+  /** True if some of its stored messages may expire. */
+  #mayExpire: boolean
   #unsettledCount: number
   #bytes: number
   /** Room kept while a transaction is looked at. */
@@ -76,6 +79,7 @@ export class Queue implements Dispatchable {
     this.#waiting = new Waiting(context, this)
     this.#consumers = new Consumers(context, this, this.#waiting)
     this.#ownerId = undefined
+    this.#mayExpire = false
     this.#unsettledCount = 0
     this.#bytes = 0
     this.#reservedCount = 0
@@ -170,7 +174,10 @@ export class Queue implements Dispatchable {
     const sequence = this.#waiting.nextSequence()
     const isStored = this.#isKept(message)
     this.counters.enqueued += 1
-    if (isStored) this.#context.batch().put(this.ownerId(), sequence, message, message.deliverAt)
+    if (isStored) {
+      this.#context.batch().put(this.ownerId(), sequence, message, message.deliverAt)
+      if (message.expiresAt > 0 && !this.#mayExpire && this.#context.isPaging) this.#noteMayExpire(true)
+    }
     this.#waiting.join(message, sequence, isStored)
     return isStored
   }
@@ -180,7 +187,10 @@ export class Queue implements Dispatchable {
     this.#waiting.putRetained(message)
   }
 
-  /** Takes over a delivery that `bury` or `sendBack` moves here from another queue. */
+  /**
+   * Takes over a delivery that `bury` or `sendBack` moves here from another queue. If a consumer may have seen it before its last
+   * delivery, it stays marked: a crash may have undone an earlier move, after which it was delivered here.
+   */
   adopt(message: Message, from: QueuedDelivery): void {
     const sequence = this.#waiting.nextSequence()
     const isStored = this.#spec !== undefined && (from.isStored || this.#isKept(message))
@@ -193,13 +203,15 @@ export class Queue implements Dispatchable {
     } else if (from.isStored) {
       this.#context.batch().ack(from.queue.ownerId(), from.message.priority, from.sequence, false)
     }
-    this.#waiting.join(message, sequence, isStored)
+    if (isStored && from.redelivered) this.#context.batch().redeliver(this.ownerId(), message.priority, sequence, 0, 0)
+    this.#waiting.join(message, sequence, isStored, from.redelivered)
   }
 
   /** Fills a queue that the store has kept; if the store does not page, {@link restoreEntry} does. */
   restore(record: OwnerRecord): void {
     this.#ownerId = record.id
-    this.#waiting.restore(record)
+    this.#mayExpire = this.#context.states.get(this.#expiryKey) !== undefined
+    this.#waiting.restore(record, this.#mayExpire)
   }
 
   /** Puts back one entry that the store has kept; in the order of sequences. */
@@ -253,8 +265,8 @@ export class Queue implements Dispatchable {
 
   /** Drops everything that no consumer holds. Returns how many. */
   purge(): number {
-    const purged = this.#waiting.clear((delivery) => this.#forget(delivery))
-    this.#settled()
+    const purged = this.#waiting.clear((delivery) => this.forget(delivery))
+    this.ease()
     return purged
   }
 
@@ -273,6 +285,7 @@ export class Queue implements Dispatchable {
     this.purge()
     this.gate.open()
     if (this.#ownerId !== undefined) this.#context.batch().remove(this.#ownerId)
+    if (this.#mayExpire) this.#noteMayExpire(false)
   }
 
   /**
@@ -280,6 +293,7 @@ export class Queue implements Dispatchable {
    * that is marked as redelivered.
    */
   rememberSeen(): void {
+    if (this.#mayExpire && this.count === 0) this.#noteMayExpire(false)
     for (const delivery of this.#waiting.all()) {
       if (!delivery.isStored || !delivery.redelivered) continue
       const { deliveryCount, sequence, message } = delivery
@@ -287,17 +301,22 @@ export class Queue implements Dispatchable {
     }
   }
 
-  /** The deliveries waiting now, in order of dispatch, for administration. */
-  waiting(): Iterable<QueuedDelivery> {
+  /** Those waiting that are in memory as deliveries, in order of dispatch; behind them in each priority is the backlog. */
+  residents(): Iterable<QueuedDelivery> {
     return this.#waiting.all()
+  }
+
+  /** Looks at everything that waits, in order of dispatch, in the store too. See {@link Waiting.walk}. */
+  walk(visit: Visit): Promise<void> {
+    return this.#waiting.walk(visit)
   }
 
   /** Takes a waiting delivery out, to be adopted by another queue. */
   release(delivery: QueuedDelivery): void {
     this.#waiting.remove(delivery)
     delivery.state = 'settled'
-    this.#unaccount(delivery)
-    this.#settled()
+    this.unaccount(delivery)
+    this.ease()
   }
 
   dispatch(budget: number): boolean {
@@ -314,17 +333,17 @@ export class Queue implements Dispatchable {
     this.#unsettledCount -= 1
     delivery.subscription = undefined
     if (this.isDeleted) {
-      this.#unaccount(delivery)
+      this.unaccount(delivery)
       return
     }
     switch (outcome.kind) {
       case 'accepted':
         this.counters.acknowledged += 1
-        this.#forget(delivery, isFinal)
-        this.#settled()
+        this.forget(delivery, isFinal)
+        this.ease()
         return
       case 'rejected':
-        if (this.#isGrave()) this.#waiting.giveBack(delivery)
+        if (isGrave(this.address)) this.#waiting.giveBack(delivery)
         else this.die(delivery, { grave: 'DLQ', reason: outcome.reason })
         return
       case 'released':
@@ -350,8 +369,17 @@ export class Queue implements Dispatchable {
     }
     this.counters.acknowledged += 1
     subscription.take(delivery)
-    this.#forget(delivery, true)
-    this.#settled()
+    this.forget(delivery, true)
+    this.ease()
+  }
+
+  /** Is done with a delivery that is out of every list. */
+  forget(delivery: QueuedDelivery, isFinal = false): void {
+    delivery.state = 'settled'
+    if (delivery.isStored) {
+      this.#context.batch().ack(this.ownerId(), delivery.message.priority, delivery.sequence, isFinal)
+    }
+    this.unaccount(delivery)
   }
 
   /** Gives the delivery, already out of every list, to the queue of the dead, or drops it by policy. */
@@ -360,13 +388,13 @@ export class Queue implements Dispatchable {
     else this.counters.expired += 1
     const fate = death.grave === 'DLQ' ? this.policy.deadLetter : this.policy.expired
     if (fate === 'drop' || delivery.isRetained) {
-      this.#forget(delivery)
+      this.forget(delivery)
     } else {
       delivery.state = 'settled'
       this.#context.bury(delivery, death)
-      this.#unaccount(delivery)
+      this.unaccount(delivery)
     }
-    this.#settled()
+    this.ease()
   }
 
   /** Takes a waiting delivery out whose time is over. */
@@ -381,6 +409,21 @@ export class Queue implements Dispatchable {
     this.#bytes += delivery.message.size + extraBytes
     this.#context.memory.hold(delivery.message)
     if (extraBytes > 0) this.#context.memory.add(extraBytes)
+  }
+
+  /** A delivery has ceased to be one of this queue. */
+  unaccount(delivery: QueuedDelivery): void {
+    const { extraBytes } = delivery
+    this.#bytes -= delivery.message.size + extraBytes
+    this.#context.memory.release(delivery.message)
+    if (extraBytes > 0) this.#context.memory.subtract(extraBytes)
+  }
+
+  /** One message less: senders at the gate may go on. */
+  ease(): void {
+    if (!this.gate.isShut) return
+    const { messagesMax, bytesMax } = this.policy
+    if (this.count <= messagesMax * lowWater && this.bytes <= bytesMax * lowWater) this.gate.open()
   }
 
   #modify(delivery: QueuedDelivery, outcome: Modified, by: BrokerSubscription | undefined): void {
@@ -398,11 +441,11 @@ export class Queue implements Dispatchable {
 
   #fail(delivery: QueuedDelivery, delayMs: number | undefined): void {
     delivery.deliveryCount += 1
-    if (delivery.deliveryCount >= this.policy.deliveriesMax && !this.#isGrave()) {
+    if (delivery.deliveryCount >= this.policy.deliveriesMax && !isGrave(this.address)) {
       this.die(delivery, { grave: 'DLQ', reason: `not accepted in ${delivery.deliveryCount} deliveries` })
       return
     }
-    this.#retry(delivery, delayMs ?? this.#redeliveryDelay(delivery.deliveryCount))
+    this.#retry(delivery, delayMs ?? redeliveryDelay(this.policy, delivery.deliveryCount))
   }
 
   #retry(delivery: QueuedDelivery, delay: number): void {
@@ -419,28 +462,11 @@ export class Queue implements Dispatchable {
     this.#waiting.delay(delivery, notBefore)
   }
 
-  #redeliveryDelay(attempt: number): number {
-    const { redeliveryDelayMs, redeliveryBackoff, redeliveryDelayMsMax } = this.policy
-    return Math.min(redeliveryDelayMs * redeliveryBackoff ** (attempt - 1), redeliveryDelayMsMax)
-  }
-
-  #forget(delivery: QueuedDelivery, isFinal = false): void {
-    delivery.state = 'settled'
-    if (delivery.isStored) {
-      this.#context.batch().ack(this.ownerId(), delivery.message.priority, delivery.sequence, isFinal)
-    }
-    this.#unaccount(delivery)
-  }
-
   #makeRoom(): void {
     const { messagesMax, bytesMax } = this.policy
     while (this.#limitedCount >= messagesMax || this.bytes >= bytesMax) {
-      const oldest = this.#waiting.oldest()
-      const dropped = oldest ?? this.#waiting.takeDelayed()
-      if (dropped === undefined) return
-      if (oldest !== undefined) this.#waiting.remove(oldest)
+      if (!this.#waiting.dropOldest()) return
       this.counters.dropped += 1
-      this.#forget(dropped)
     }
   }
 
@@ -450,29 +476,19 @@ export class Queue implements Dispatchable {
     return isSubscriber ? this.count - this.#unsettledCount : this.count
   }
 
-  #unaccount(delivery: QueuedDelivery): void {
-    const { extraBytes } = delivery
-    this.#bytes -= delivery.message.size + extraBytes
-    this.#context.memory.release(delivery.message)
-    if (extraBytes > 0) this.#context.memory.subtract(extraBytes)
+  /** Remembers over a restart whether what is stored may expire, so that otherwise it need not be read to find out. */
+  #noteMayExpire(mayExpire: boolean): void {
+    this.#mayExpire = mayExpire
+    this.#context.states.put({ key: this.#expiryKey, value: mayExpire ? new Uint8Array() : undefined })
   }
 
-  /** One message less: senders at the gate may go on. */
-  #settled(): void {
-    if (!this.gate.isShut) return
-    const { messagesMax, bytesMax } = this.policy
-    if (this.count <= messagesMax * lowWater && this.bytes <= bytesMax * lowWater) this.gate.open()
+  get #expiryKey(): string {
+    return `broker/may-expire/${this.ownerId()}`
   }
 
   /** True if the policy wants the message in the store. */
   #isKept(message: Message): boolean {
     const { persistent } = this.policy
     return this.#spec !== undefined && persistent !== 'never' && (message.durable || persistent === 'always')
-  }
-
-  /** Messages in a queue of the dead stay there whatever consumers say of them. */
-  #isGrave(): boolean {
-    const first = this.address.levels[0]
-    return this.address.kind === 'queue' && (first === 'DLQ' || first === 'ExpiryQueue')
   }
 }

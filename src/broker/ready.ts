@@ -10,13 +10,10 @@ export class Ready {
   readonly lists: readonly (DeliveryList | undefined)[]
   readonly #lists: (DeliveryList | undefined)[]
   readonly #walkers: Set<Walker>
-  /** For each priority, the order of the last delivery that was put at the end. */
-  readonly #lastOrders: number[]
   #returned: QueuedDelivery[]
   #count: number
 
   constructor() {
-    this.#lastOrders = new Array<number>(priorityMax + 1).fill(0)
     this.#lists = new Array<DeliveryList | undefined>(priorityMax + 1).fill(undefined)
     this.lists = this.#lists
     this.#walkers = new Set()
@@ -39,15 +36,8 @@ export class Ready {
 
   /** Puts a delivery at the end of its list. */
   push(delivery: QueuedDelivery): void {
-    const { priority } = delivery.message
-    this.#list(priority).push(delivery)
-    this.#lastOrders[priority] = delivery.order
+    this.#list(delivery.message.priority).push(delivery)
     this.#count += 1
-  }
-
-  /** An order behind all that was put at the end of its list, and before the next sequence: lists stay sorted. */
-  orderAtEnd(priority: number): number {
-    return (this.#lastOrders[priority] ?? 0) + 2 ** -20
   }
 
   /** Puts a delivery back in its place by {@link QueuedDelivery.order}, with the next {@link merge}. */
@@ -81,13 +71,16 @@ export class Ready {
   /** Everything, in order of dispatch. What is yielded may be removed. */
   *all(): Generator<QueuedDelivery> {
     this.merge()
-    for (let priority = priorityMax; priority >= 0; priority -= 1) {
-      let delivery = this.#lists[priority]?.head
-      while (delivery !== undefined) {
-        const next: QueuedDelivery | undefined = delivery.next
-        yield delivery
-        delivery = next
-      }
+    for (let priority = priorityMax; priority >= 0; priority -= 1) yield* this.listed(priority)
+  }
+
+  /** Those of one priority that have been merged, in order. What is yielded may be removed. */
+  *listed(priority: number): Generator<QueuedDelivery> {
+    let delivery = this.#lists[priority]?.head
+    while (delivery !== undefined) {
+      const next: QueuedDelivery | undefined = delivery.next
+      yield delivery
+      delivery = next
     }
   }
 

@@ -8,7 +8,7 @@ import type { Commits, Confirmable } from './commits.ts'
 import type { Context } from './context.ts'
 import type { Sender } from './flow.ts'
 import type { Destination, Router } from './router.ts'
-import type { StateChange, States } from './states.ts'
+import type { StateChange } from './states.ts'
 import type { BrokerSubscription } from './subscription.ts'
 import type { Subscriptions } from './subscriptions.ts'
 import { Topic } from './topic.ts'
@@ -18,7 +18,6 @@ import { BrokerTransaction, type Held } from './transaction.ts'
 export interface SessionHost extends Context {
   readonly router: Router
   readonly subscriptions: Subscriptions
-  readonly states: States
   readonly commits: Commits
   readonly access: Access
   readonly isClosing: boolean

@@ -15,10 +15,17 @@ export interface StateChange {
 export class States {
   readonly #context: Context
   readonly #values: Map<string, Uint8Array>
+  #bytes: number
 
   constructor(context: Context) {
     this.#context = context
     this.#values = new Map()
+    this.#bytes = 0
+  }
+
+  /** What they count as memory. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   get(key: string): Uint8Array | undefined {
@@ -49,10 +56,14 @@ export class States {
   put({ key, value }: StateChange): boolean {
     const before = this.#values.get(key)
     if (value === undefined && before === undefined) return false
-    if (before !== undefined) this.#context.memory.subtract(costOf(key, before))
     if (value === undefined) this.#values.delete(key)
     else this.#set(key, Uint8Array.from(value))
     this.#context.batch().state(key, this.#values.get(key))
+    // Last, because it may free a sender who at once sends the next message.
+    if (before !== undefined) {
+      this.#bytes -= costOf(key, before)
+      this.#context.memory.subtract(costOf(key, before))
+    }
     return true
   }
 
@@ -63,6 +74,7 @@ export class States {
 
   #set(key: string, value: Uint8Array): void {
     this.#values.set(key, value)
+    this.#bytes += costOf(key, value)
     this.#context.memory.add(costOf(key, value))
   }
 }

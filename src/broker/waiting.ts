@@ -12,13 +12,23 @@ import { Ready } from './ready.ts'
 import type { Walker } from './walker.ts'
 
 export const priorityMax = 9
-/** Messages and bytes of one priority that wait as deliveries; what comes after them is the backlog. */
-const windowMessages = 16_384
-const windowBytes = 32 * 1024 * 1024
-/** Fewer deliveries waiting than this are filled up from the backlog. */
-const windowLow = 4096
 /** How far ahead of what is delivered the store is told that consumers may have seen it. */
 const horizonStep = 8192
+
+/** Messages of the backlog that are looked at at a time. */
+const walkCount = 256
+
+/** What becomes of a waiting message that is looked at: it stays, it has been taken over, or it stays and that is enough. */
+export type Visit = (delivery: QueuedDelivery) => 'leave' | 'take' | 'stop'
+
+/** A look at all that waits in one priority. */
+interface Walk {
+  readonly priority: number
+  readonly visit: Visit
+  /** The order of the last one that was looked at. */
+  last: number
+  isOver: boolean
+}
 
 /**
  * The messages of one queue that no consumer has: those that wait as deliveries, the backlog behind them, and those whose time has
@@ -38,6 +48,10 @@ export class Waiting {
   #horizonAsked: number
   /** The least `order` given to a retained message, which goes before everything; at most 0. */
   #firstOrder: number
+  /** Done when nobody looks through it. */
+  #walking: Promise<void>
+  /** True from the time when a sweep of the stored backlog is due until it is done. */
+  #isSweeping: boolean
 
   constructor(context: Context, queue: Queue) {
     this.backlog = new Backlog(context, queue, () => queue.ownerId())
@@ -51,6 +65,8 @@ export class Waiting {
     this.#horizon = 0
     this.#horizonAsked = 0
     this.#firstOrder = 0
+    this.#walking = Promise.resolve()
+    this.#isSweeping = false
   }
 
   get count(): number {
@@ -104,11 +120,6 @@ export class Waiting {
     this.#ready.remove(delivery)
   }
 
-  /** The one of those that are delayed that is due first, taken out. */
-  takeDelayed(): QueuedDelivery | undefined {
-    return this.#delayed.pop()
-  }
-
   /** Takes everything out, the backlog in the store too; gives each delivery to `forget`. Returns how many. */
   clear(forget: (delivery: QueuedDelivery) => void): number {
     let count = this.backlog.clear(this.#lastSequence)
@@ -136,17 +147,18 @@ export class Waiting {
   }
 
   /** Takes a new message into the queue: to its time, to the backlog, or to those that wait. */
-  join(message: Message, sequence: number, isStored: boolean): void {
+  join(message: Message, sequence: number, isStored: boolean, redelivered = false): void {
     const { priority } = message
     const isDelayed = message.deliverAt > 0 && message.deliverAt > this.#context.clock.now()
     if (!isDelayed && this.#isFull(priority)) {
-      this.backlog.push(message, sequence, isStored)
+      this.backlog.push(message, sequence, isStored, redelivered)
       this.#noteExpiry(message)
       if (!this.#queue.dispatchMarked) this.#context.turn.markDispatch(this.#queue)
       return
     }
     const delivery = new QueuedDelivery(this.#queue, message, sequence)
     delivery.isStored = isStored
+    delivery.redelivered = redelivered
     this.#queue.account(delivery)
     if (!isDelayed) {
       this.#append(delivery)
@@ -187,15 +199,17 @@ export class Waiting {
   }
 
   /** Fills a queue that the store has kept; if the store does not page, {@link restoreEntry} does. */
-  restore(record: OwnerRecord): void {
+  restore(record: OwnerRecord, mayExpire: boolean): void {
     this.#lastSequence = Math.max(this.#lastSequence, record.lastSequence)
     if (!this.#context.isPaging) return
     let bytes = record.bytes
     for (const [priority, count] of record.counts.entries()) {
       if (count === 0) continue
-      this.backlog.restore(priority, count, bytes)
+      this.backlog.restore({ priority, count, bytes, lastSequence: record.lastSequence, mayExpire })
       bytes = 0
     }
+    this.#expiry.noteAt(this.backlog.expiryFrom)
+    this.#arm(this.#context.clock.now())
   }
 
   /** Puts back one entry that the store has kept; in the order of sequences. */
@@ -203,16 +217,31 @@ export class Waiting {
     this.#restoreSurfaced({ ...entry, isStored: true })
   }
 
-  /** The oldest of the lowest priority that waits; undefined if there is none, or it has to be read first. */
-  oldest(): QueuedDelivery | undefined {
+  /** Drops the oldest of the lowest priority that waits, or else the first of those that are delayed. False if there is none. */
+  dropOldest(): boolean {
     this.#ready.merge()
     for (let priority = 0; priority <= priorityMax; priority += 1) {
-      const isBehind = this.#ready.lists[priority]?.head === undefined && this.backlog.has(priority)
-      if (isBehind && !this.#surfaceSome(priority, 1)) return undefined
       const head = this.#ready.lists[priority]?.head
-      if (head !== undefined) return head
+      if (head !== undefined) {
+        this.#ready.remove(head)
+        this.#queue.forget(head)
+      } else if (this.backlog.has(priority)) this.backlog.drop(priority)
+      else continue
+      return true
     }
-    return undefined
+    const delayed = this.#delayed.pop()
+    if (delayed !== undefined) this.#queue.forget(delayed)
+    return delayed !== undefined
+  }
+
+  /**
+   * Looks at everything that waits, in order of dispatch, what is in the store a page at a time. What `visit` wants it takes over, and
+   * that is here no more. One after the other, if several ask.
+   */
+  walk(visit: Visit): Promise<void> {
+    const walk = this.#walking.then(() => this.#walk(visit))
+    this.#walking = walk.catch(() => undefined)
+    return walk
   }
 
   /** True if more of that priority wait behind those that have a delivery. */
@@ -226,14 +255,14 @@ export class Waiting {
     if (this.backlog.count === 0) return hasCome
     for (let priority = priorityMax; priority >= 0; priority -= 1) {
       const waiting = this.#ready.lists[priority]?.count ?? 0
-      if (this.#surfaceSome(priority, windowLow - waiting)) hasCome = true
+      if (this.#surfaceSome(priority, this.#context.window.messagesLow - waiting)) hasCome = true
     }
     return hasCome
   }
 
   /** Brings more of one priority than waits already, for a consumer that has looked at all that waits. */
   surfaceMore(priority: number): boolean {
-    return this.backlog.has(priority) && this.#surfaceSome(priority, windowLow)
+    return this.backlog.has(priority) && this.#surfaceSome(priority, this.#context.window.messagesLow)
   }
 
   /**
@@ -254,6 +283,47 @@ export class Waiting {
     return sequence <= this.#horizon
   }
 
+  async #walk(visit: Visit): Promise<void> {
+    for (let priority = priorityMax; priority >= 0; priority -= 1) {
+      const walk = { priority, visit, last: Number.NEGATIVE_INFINITY, isOver: false }
+      this.#walkResidents(walk)
+      while (!walk.isOver && this.backlog.has(priority)) {
+        const page = await this.backlog.peek(priority, Math.max(walk.last, 0), walkCount)
+        // Some of it may have been brought up meanwhile, and so has all before that.
+        this.#walkResidents(walk)
+        this.#walkPage(walk, page)
+        if (page.length < walkCount) break
+      }
+      if (walk.isOver) return
+    }
+  }
+
+  #walkResidents(walk: Walk): void {
+    this.#ready.merge()
+    if ((this.#ready.lists[walk.priority]?.tail?.order ?? walk.last) <= walk.last) return
+    for (const delivery of this.#ready.listed(walk.priority)) {
+      if (walk.isOver) return
+      if (delivery.order <= walk.last || delivery.state !== 'ready') continue
+      walk.last = delivery.order
+      const verdict = walk.visit(delivery)
+      if (verdict === 'take') this.#queue.release(delivery)
+      walk.isOver = verdict === 'stop'
+    }
+  }
+
+  #walkPage(walk: Walk, page: readonly Surfaced[]): void {
+    for (const surfaced of page) {
+      if (walk.isOver) return
+      if (surfaced.sequence <= walk.last || !this.backlog.holds(surfaced)) continue
+      walk.last = surfaced.sequence
+      const verdict = walk.visit(this.#deliveryOf(surfaced))
+      walk.isOver = verdict === 'stop'
+      if (verdict !== 'take') continue
+      this.backlog.take(surfaced)
+      this.#queue.ease()
+    }
+  }
+
   /** Called by the deadlines: something delayed is due, or it is time to look for expired messages. */
   due(now: number): void {
     const mature: QueuedDelivery[] = []
@@ -272,7 +342,8 @@ export class Waiting {
   #isFull(priority: number): boolean {
     if (this.backlog.has(priority)) return true
     const waiting = this.#ready.lists[priority]?.count ?? 0
-    return waiting >= windowMessages || (this.#queue.residentBytes >= windowBytes && waiting > 0)
+    const { messages, bytes } = this.#context.window
+    return waiting >= messages || (this.#queue.residentBytes >= bytes && waiting > 0)
   }
 
   #surfaceSome(priority: number, wanted: number): boolean {
@@ -308,10 +379,23 @@ export class Waiting {
       this.giveBack(delivery)
       return
     }
-    const { priority } = delivery.message
-    delivery.order = this.backlog.has(priority) ? this.#ready.orderAtEnd(priority) : this.nextSequence()
-    delivery.state = 'ready'
-    this.#append(delivery)
+    const { message, isStored } = delivery
+    const sequence = this.nextSequence()
+    if (!this.#isFull(message.priority)) {
+      delivery.order = sequence
+      delivery.state = 'ready'
+      this.#append(delivery)
+      return
+    }
+    // Behind a backlog it takes its new place in the store too, where the backlog is read in the order of sequences.
+    if (isStored) {
+      const owner = this.#queue.ownerId()
+      this.#context.batch().move(owner, message.priority, delivery.sequence, owner, sequence, message)
+    }
+    delivery.state = 'settled'
+    this.backlog.push(message, sequence, isStored, false)
+    this.#queue.unaccount(delivery)
+    this.#noteExpiry(message)
   }
 
   #append(delivery: QueuedDelivery): void {
@@ -327,12 +411,28 @@ export class Waiting {
   }
 
   #sweepBacklog(now: number): void {
-    for (const surfaced of this.backlog.takeExpired(now)) {
-      const delivery = this.#deliveryOf(surfaced)
-      this.#queue.account(delivery)
-      this.#queue.die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
-    }
+    for (const surfaced of this.backlog.takeExpired(now)) this.#expireSurfaced(surfaced)
+    if (!this.#isSweeping && this.#context.isPaging && this.backlog.expiryFrom <= now) this.#sweepStored(now)
     this.#expiry.noteAt(this.backlog.expiryFrom)
+  }
+
+  /** What is in the store is looked through when nobody else walks through it. */
+  #sweepStored(now: number): void {
+    this.#isSweeping = true
+    const sweep = this.#walking.then(() => this.backlog.sweepStored(now, (surfaced) => this.#expireSurfaced(surfaced)))
+    this.#walking = sweep.then(() => this.#swept(), this.#context.readFailed)
+  }
+
+  #swept(): void {
+    this.#isSweeping = false
+    if (this.backlog.count > 0) this.#expiry.noteAt(this.backlog.expiryFrom)
+    this.#arm(this.#context.clock.now())
+  }
+
+  #expireSurfaced(surfaced: Surfaced): void {
+    const delivery = this.#deliveryOf(surfaced)
+    this.#queue.account(delivery)
+    this.#queue.die(delivery, { grave: 'ExpiryQueue', reason: 'expired' })
   }
 
   #arm(now: number): void {

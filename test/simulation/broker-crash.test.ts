@@ -609,7 +609,7 @@ test(`a broker that crashes ${crashesWanted} times loses nothing it confirmed, a
 }, 600_000)
 
 describe('the same simulation finds the fault', () => {
-  const wrong = /is lost|is back|cannot be opened|should not be there/
+  const wrong = /is lost|is back|cannot be opened|should not be there|is garbled|RangeError/
 
   test('of a recovery that does not flush the tail it has found', async () => {
     expect((await violations(40, () => new TailLosingDisk())).join()).toMatch(wrong)

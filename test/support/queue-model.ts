@@ -29,6 +29,8 @@ export interface ModelMessage extends MessageFacts {
   order: number
   until: number
   seen: boolean
+  /** Seen before its last delivery. */
+  seenBefore: boolean
   count: number
   canExpire: boolean
   holder: ModelConsumer | undefined
@@ -168,6 +170,7 @@ export class Model {
       order,
       until: 0,
       seen: false,
+      seenBefore: false,
       count: 0,
       canExpire: facts.expiresAt > 0,
       holder: undefined,
@@ -219,6 +222,7 @@ export class Model {
     }
     consumer.credit -= 1
     if (message.groupId !== undefined) queue.groups.set(message.groupId, consumer)
+    message.seenBefore = message.seen
     message.seen = true
     this.#hide(message)
     if (consumer.isPresettled) {
@@ -414,7 +418,7 @@ export class Model {
     message.queue = queue
     message.sequence = this.#next()
     message.order = message.sequence
-    message.seen = false
+    message.seen = message.seenBefore
     message.count = 0
     message.canExpire = false
     message.state = 'ready'

@@ -4,7 +4,7 @@ import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
 import type { PolicyRule } from '../../src/broker/policy.ts'
 import type { BrokerSession } from '../../src/broker/session.ts'
 import { BrokerError } from '../../src/errors.ts'
-import { defaultLimits, type Limits } from '../../src/limits.ts'
+import { defaultLimits, type Limits, type QueueWindow } from '../../src/limits.ts'
 import type { Message } from '../../src/message.ts'
 import type {
   Consumer,
@@ -24,6 +24,7 @@ import { VirtualClock } from './virtual-clock.ts'
 export interface TestBrokerOptions {
   readonly policies?: readonly PolicyRule[]
   readonly limits?: Partial<Limits>
+  readonly window?: QueueWindow | undefined
   readonly store?: BrokerOptions['store']
   readonly clock?: VirtualClock
   readonly access?: BrokerOptions['access']
@@ -50,6 +51,7 @@ export class TestBroker {
       store: this.store,
       access: options.access ?? openAccess,
       limits: { ...defaultLimits, ...options.limits },
+      window: options.window,
       policies: options.policies ?? [],
       runId: 't',
       formats: options.formats ?? testFormats,

@@ -80,7 +80,7 @@ function indexOf(delivery: Delivery): number {
 }
 
 function residentOf(test: TestBroker): number {
-  return [...test.queue('q').waiting()].length
+  return [...test.queue('q').residents()].length
 }
 
 /** Accepts all that comes, and takes more. */

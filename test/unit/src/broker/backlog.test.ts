@@ -1,7 +1,9 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { Address } from '../../../../src/address.ts'
 import { MemoryStore } from '../../../../src/store/memory-store.ts'
 import { HeldStore } from '../../../support/held-store.ts'
-import { TestBroker } from '../../../support/test-broker.ts'
+import { policyRule } from '../../../support/policy-rule.ts'
+import { TestBroker, type TestBrokerOptions } from '../../../support/test-broker.ts'
 
 /** More than a queue has waiting as deliveries. */
 const windowMessages = 16_384
@@ -11,7 +13,7 @@ function numbered(count: number, prefix = 'm'): string[] {
 }
 
 function textsOf(test: TestBroker, queue: string): string[] {
-  return [...test.queue(queue).waiting()].map(({ message }) => Buffer.from(message.content).toString())
+  return [...test.queue(queue).residents()].map(({ message }) => Buffer.from(message.content).toString())
 }
 
 /** A broker that leaves what is stored to its store, and a queue whose window is full. */
@@ -87,11 +89,172 @@ describe('a queue whose backlog is in the store', () => {
     await test.advance(1000)
     const consumer = client.subscribe('orders', { credit: windowMessages + 1 })
     await rest(test)
-    expect(consumer.texts.at(-1)).toBe('delayed')
+    expect(consumer.texts.at(-1)).toBe('m0')
     expect(test.queue('orders').purge()).toBe(10_001)
     await rest(test)
     expect(test.queue('orders').count).toBe(windowMessages + 1)
     const second = await TestBroker.open({ store: store.inner, clock: test.clock })
-    expect(textsOf(second, 'orders')).toEqual(['delayed'])
+    expect(textsOf(second, 'orders')).toEqual(['m0'])
+  })
+})
+
+/** A broker over what a store has kept, whose queues have room for three deliveries; the rest is in the store. */
+async function narrow(store: HeldStore, options: TestBrokerOptions = {}): Promise<TestBroker> {
+  const window = { messages: 3, bytes: 1_000_000, messagesLow: 2, readCount: 4 }
+  return await TestBroker.open({ store, window, ...options })
+}
+
+/** All that waits in a queue. */
+async function walked(test: TestBroker, queue: string): Promise<string[]> {
+  const texts: string[] = []
+  const walk = test.queue(queue).walk(({ message }) => {
+    texts.push(Buffer.from(message.content).toString())
+    return 'leave'
+  })
+  await rest(test)
+  await walk
+  return texts
+}
+
+describe('a queue with a narrow window', () => {
+  test('puts a delayed message that comes due behind its backlog, over a restart too', async () => {
+    const store = new HeldStore(new MemoryStore(), true)
+    const test = await narrow(store)
+    const client = test.connect()
+    client.sendAll('orders', numbered(4), durable)
+    client.send('orders', 'due', { ...durable, deliverAt: test.clock.now() + 1000 })
+    client.send('orders', 'also due', { deliverAt: test.clock.now() + 1000 })
+    client.sendAll('orders', ['m4', 'm5'], durable)
+    await test.advance(1000)
+    client.send('orders', 'm6', durable)
+    const texts = [...numbered(6), 'due', 'also due', 'm6']
+    expect(await walked(test, 'orders')).toEqual(texts)
+    const consumer = client.subscribe('orders')
+    await rest(test)
+    expect(consumer.texts).toEqual(texts)
+    consumer.subscription.close()
+    await rest(test)
+    const second = await narrow(store, { clock: test.clock })
+    const again = second.connect().subscribe('orders')
+    await rest(second)
+    expect(again.texts).toEqual([...numbered(6), 'due', 'm6'])
+    again.settleAll()
+    await rest(second)
+    const third = await narrow(store, { clock: test.clock })
+    expect([third.queue('orders').count, second.broker.memory.bytes]).toEqual([0, 0])
+  })
+
+  test('drops the oldest at once though it is in the store, and it does not come back', async () => {
+    const store = new HeldStore(new MemoryStore(), true)
+    const policies = [policyRule('queue://orders', { messagesMax: 10, overflow: 'drop-oldest' })]
+    const first = await narrow(store, { policies })
+    first.connect().sendAll('orders', numbered(10, 'a'), durable)
+    await first.settle()
+    const test = await narrow(store, { policies })
+    const client = test.connect()
+    const queue = test.queue('orders')
+    for (const text of numbered(6, 'b')) {
+      client.send('orders', text, durable)
+      expect(queue.count).toBe(10)
+    }
+    const kept = [...numbered(10, 'a').slice(6), ...numbered(6, 'b')]
+    expect(await walked(test, 'orders')).toEqual(kept)
+    client.sendAll('orders', numbered(3, 'c'), durable)
+    const consumer = client.subscribe('orders')
+    await rest(test)
+    const texts = [...kept.slice(3), ...numbered(3, 'c')]
+    expect([consumer.texts, queue.counters.dropped]).toEqual([texts, 9])
+    const third = await narrow(store, { policies })
+    expect(await walked(third, 'orders')).toEqual(texts)
+  })
+
+  test('drops all that the store has for as many new ones', async () => {
+    const store = new HeldStore(new MemoryStore(), true)
+    const policies = [policyRule('queue://orders', { messagesMax: 6, overflow: 'drop-oldest' })]
+    const first = await narrow(store, { policies })
+    first.connect().sendAll('orders', numbered(6, 'a'), durable)
+    await first.settle()
+    const test = await narrow(store, { policies })
+    test.connect().sendAll('orders', numbered(9, 'b'), durable)
+    await rest(test)
+    const texts = numbered(9, 'b').slice(3)
+    expect(await walked(test, 'orders')).toEqual(texts)
+    const third = await narrow(store, { policies })
+    expect(await walked(third, 'orders')).toEqual(texts)
+  })
+
+  test('sends back dead letters from its backlog, and leaves those whose place has gone', async () => {
+    const store = new HeldStore(new MemoryStore(), true)
+    const policies = [policyRule('queue://orders', { deliveriesMax: 1 })]
+    const first = await narrow(store, { policies })
+    const client = first.connect('c')
+    const gone = client.subscribe('topic://gone', { name: 'gone', durable: true })
+    const consumer = client.subscribe('orders')
+    for (let index = 0; index < 20; index += 1) {
+      client.send(index % 4 === 3 ? 'topic://gone' : 'orders', `m${index}`, durable)
+    }
+    await rest(first)
+    for (const one of [consumer, gone]) one.settleAll({ kind: 'rejected', reason: 'odd' })
+    gone.subscription.close()
+    client.session.deleteSubscription('gone')
+    await rest(first)
+    const test = await narrow(store, { policies })
+    const sent = test.broker.sendBack(Address.must('queue', 'DLQ.orders'), 12)
+    const stayed = test.broker.sendBack(Address.must('queue', 'DLQ.gone'), 100)
+    await rest(test)
+    expect([await sent, await stayed]).toEqual([12, 0])
+    const back = numbered(20).filter((_, index) => index % 4 !== 3)
+    expect(await walked(test, 'orders')).toEqual(back.slice(0, 12))
+    expect(await walked(test, 'DLQ.orders')).toEqual(back.slice(12))
+    expect(test.queue('DLQ.gone').count).toBe(5)
+    const third = await narrow(store, { policies })
+    expect(await walked(third, 'orders')).toEqual(back.slice(0, 12))
+    expect(await walked(third, 'DLQ.orders')).toEqual(back.slice(12))
+  })
+
+  test.each(['as it is', 'after a restart'])(
+    'expires on time what is in the store, without a consumer, %s',
+    async (when) => {
+      const store = new HeldStore(new MemoryStore(), true)
+      const policies = [policyRule('queue://orders', { expired: 'queue' })]
+      let test = await narrow(store, { policies })
+      const client = test.connect()
+      for (let index = 0; index < 5000; index += 1) {
+        const expiresAt = index % 5 === 0 ? test.clock.now() + (index % 2 === 0 ? 10_000 : 60_000) : 0
+        client.send('orders', `m${index}`, { ...durable, expiresAt })
+      }
+      await rest(test)
+      if (when === 'after a restart') test = await narrow(store, { policies, clock: test.clock })
+      await test.advance(9_000)
+      await rest(test)
+      expect(test.queue('orders').count).toBe(5000)
+      await test.advance(2_500)
+      for (let round = 0; round < 20; round += 1) await rest(test)
+      expect([test.queue('orders').count, test.queue('ExpiryQueue.orders').count]).toEqual([4500, 500])
+      await test.advance(60_000)
+      for (let round = 0; round < 20; round += 1) await rest(test)
+      expect([test.queue('orders').count, test.queue('ExpiryQueue.orders').count]).toEqual([4000, 1000])
+      const left = numbered(5000).filter((_, index) => index % 5 !== 0)
+      const consumer = test.connect().subscribe('orders', { credit: 5000 })
+      for (let round = 0; round < 100; round += 1) await rest(test)
+      expect(consumer.texts).toEqual(left)
+    },
+  )
+
+  test('is not read to look for what expires if nothing does', async () => {
+    const store = new HeldStore(new MemoryStore(), true)
+    const first = await narrow(store)
+    const client = first.connect()
+    client.sendAll('orders', numbered(50), durable)
+    client.send('late', 'm', { ...durable, expiresAt: first.clock.now() + 5 })
+    const consumer = first.connect().subscribe('late')
+    await rest(first)
+    consumer.settleAll()
+    await first.close()
+    const test = await narrow(store, { clock: first.clock })
+    const read = vi.spyOn(store, 'read')
+    await test.advance(100_000)
+    await rest(test)
+    expect([read.mock.calls.length, [...test.broker.statesOf('')]]).toEqual([0, []])
   })
 })

@@ -17,6 +17,7 @@ type Command =
     }
   | { readonly kind: 'shift' }
   | { readonly kind: 'expire'; readonly ms: number }
+  | { readonly kind: 'take'; readonly sequence: number }
   | { readonly kind: 'peek'; readonly after: number; readonly count: number }
 
 const length = fc.oneof(
@@ -37,6 +38,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('shift' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('expire' as const), ms: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('take' as const), sequence: fc.nat(60) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('peek' as const), after: fc.nat(60), count: fc.nat(20) }) },
 )
 
@@ -57,12 +59,12 @@ function messageLike(command: Command & { kind: 'push' }, now: number): Message 
 }
 
 /** All that a message says, as plain values. */
-function plain({ sequence, message, isStored }: PagedMessage): unknown[] {
+function plain({ sequence, message, isStored, redelivered }: PagedMessage): unknown[] {
   const { address, content, bodyOffset, durable, priority, expiresAt, timestamp, groupId, retain, source } = message
   const { number, annotations, format, size, deliverAt } = message
   const body = Buffer.from(content).toString('latin1')
   const numbers = [sequence, bodyOffset, priority, expiresAt, timestamp, number, size, deliverAt]
-  return [numbers, isStored, address, body, durable, groupId, retain, source, annotations, format.name]
+  return [numbers, isStored, redelivered, address, body, durable, groupId, retain, source, annotations, format.name]
 }
 
 describe('memory pages', () => {
@@ -79,8 +81,9 @@ describe('memory pages', () => {
               sequence += one.step
               const message = messageLike(one, now)
               const isStored = (one.looks & 2) !== 0
-              pages.push(message, sequence, isStored)
-              model.push({ message, sequence, isStored })
+              const redelivered = (one.looks & 4) !== 0
+              pages.push(message, sequence, isStored, redelivered)
+              model.push({ message, sequence, isStored, redelivered })
               break
             }
             case 'shift': {
@@ -94,6 +97,12 @@ describe('memory pages', () => {
               const isOver = ({ message }: PagedMessage) => message.expiresAt > 0 && message.expiresAt <= now
               expect(pages.takeExpired(now).map(plain)).toEqual(model.filter(isOver).map(plain))
               model = model.filter((paged) => !isOver(paged))
+              break
+            }
+            case 'take': {
+              expect(pages.has(one.sequence)).toBe(model.some((paged) => paged.sequence === one.sequence))
+              pages.take(one.sequence)
+              model = model.filter((paged) => paged.sequence !== one.sequence)
               break
             }
             case 'peek': {
@@ -117,7 +126,7 @@ describe('memory pages', () => {
   test('come out in order when there are more of them than one page holds, and leave none behind', () => {
     const pages = new MemoryPages()
     for (let sequence = 1; sequence <= 20_000; sequence += 1)
-      pages.push(messageOf({ body: `${sequence}` }), sequence, false)
+      pages.push(messageOf({ body: `${sequence}` }), sequence, false, false)
     for (let sequence = 1; sequence <= 20_000; sequence += 1) {
       const paged = pages.shift()
       if (paged?.sequence !== sequence) expect(paged?.sequence).toBe(sequence)
@@ -130,7 +139,7 @@ describe('memory pages', () => {
     const messages = Array.from({ length: 300 }, (_, index) =>
       messageOf({ address: `q.${index % 40}`, source: new MessageSource(`s${index % 23}`, undefined, 'p') }),
     )
-    for (const [index, message] of messages.entries()) pages.push(message, index + 1, false)
+    for (const [index, message] of messages.entries()) pages.push(message, index + 1, false, false)
     const found = messages.map(() => pages.shift()?.message)
     expect(found.map((one) => [String(one?.address), one?.source.idPrefix])).toEqual(
       messages.map((one) => [String(one.address), one.source.idPrefix]),
@@ -140,7 +149,7 @@ describe('memory pages', () => {
   test('keep nothing of the caller: what happens to his bytes later is not seen', () => {
     const pages = new MemoryPages()
     const body = Buffer.alloc(20_000, 1)
-    pages.push(messageOf({ body }), 1, false)
+    pages.push(messageOf({ body }), 1, false, false)
     body.fill(2)
     expect(Buffer.from(pages.shift()?.message.content ?? []).every((byte) => byte === 1)).toBe(true)
   })

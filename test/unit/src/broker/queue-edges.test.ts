@@ -557,7 +557,7 @@ describe('a dead letter', () => {
       consumer.settle(0, { kind: 'rejected', reason: '' })
     }
     expect(test.queue('DLQ').readyCount).toBe(2)
-    expect(test.broker.sendBack(Address.must('queue', 'DLQ'), 10)).toBe(2)
+    expect(await test.broker.sendBack(Address.must('queue', 'DLQ'), 10)).toBe(2)
     expect(names.map((name) => test.queue(name).readyCount)).toEqual([1, 1])
   })
 })

@@ -237,7 +237,7 @@ describe('settlement', () => {
     consumer.settle(0, { kind: 'rejected', reason: 'no such customer' })
     await test.settle()
     expect(test.queue('DLQ.orders').readyCount).toBe(1)
-    expect(test.broker.sendBack(Address.must('queue', 'DLQ.orders'), 10)).toBe(1)
+    expect(await test.broker.sendBack(Address.must('queue', 'DLQ.orders'), 10)).toBe(1)
     await test.settle()
     expect(consumer.texts).toEqual(['a', 'a'])
     expect(consumer.deliveries[1]!.message.annotations).toEqual({})

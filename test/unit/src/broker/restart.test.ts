@@ -13,7 +13,7 @@ function numbered(count: number, prefix = 'm'): string[] {
 }
 
 function textsOf(test: TestBroker, queue: string): string[] {
-  return [...test.queue(queue).waiting()].map(({ message }) => textOf(message))
+  return [...test.queue(queue).residents()].map(({ message }) => textOf(message))
 }
 
 function textOf(message: Message): string {
@@ -220,13 +220,13 @@ describe.each(['closed', 'abandoned'] as const)('a broker opened after one was %
     for (const consumer of consumers) consumer.settleAll({ kind: 'rejected', reason: 'odd' })
     const second = await brokers.next()
     expect(second.queue('orders').count).toBe(0)
-    const dead = [...second.queue('DLQ.orders').waiting()]
+    const dead = [...second.queue('DLQ.orders').residents()]
     expect(dead.map(({ message }) => message.annotations?.['dead-letter-address'])).toEqual([
       'queue://orders',
       'topic://orders',
     ])
     expect(dead[0]?.message.annotations).toMatchObject({ 'dead-letter-reason': 'odd', 'dead-letter-count': 0 })
-    expect(second.broker.sendBack(Address.must('queue', 'DLQ.orders'), 10)).toBe(2)
+    expect(await second.broker.sendBack(Address.must('queue', 'DLQ.orders'), 10)).toBe(2)
     const third = await brokers.next()
     expect([textsOf(third, 'orders'), third.queue('DLQ.orders').count]).toEqual([['from the queue'], 0])
     const again = third.connect('me').subscribe('topic://orders', { name: 'mine', durable: true })
