@@ -22,6 +22,29 @@ const noNetwork = /^node:(?!net$|tls$|http$|https$|http2$|dgram$)/
 /** The first row that matches a file holds for it. */
 const rooms: readonly Room[] = [
   {
+    name: 'native codec',
+    files: /^protocols\/native\/(frame|limits|text|writer|cursor|values|section|decoder|encoder|fields|incoming)\.ts$/,
+    may: [/^protocols\/native\/(frame|limits|text|writer|cursor|values|section|decoder|encoder|fields|incoming)\.ts$/],
+    mayTypes: [/^src\/core\.ts$/],
+    node: nothing,
+  },
+  {
+    name: 'native client',
+    files: /^protocols\/native\/client\//,
+    may: [
+      /^protocols\/native\/(frame|limits|text|writer|cursor|values|section|decoder|encoder|fields|incoming)\.ts$/,
+      /^protocols\/native\/client\//,
+    ],
+    mayTypes: [/^src\/core\.ts$/],
+    node: nothing,
+  },
+  {
+    name: 'client for Node',
+    files: /^src\/client(\.ts|\/)/,
+    may: [foundation, /^protocols\/native\//, /^src\/client\//, /^src\/(server|core)\.ts$/, /^src\/transport\//],
+    node: /^node:(net|tls)$/,
+  },
+  {
     name: 'codec of a protocol',
     files: /^protocols\/[^/]+\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/,
     may: [/^protocols\/$same\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/],
@@ -103,7 +126,7 @@ const packages: Readonly<Record<string, RegExp>> = {
 
 /** Files that few may import. */
 const guarded: readonly { readonly file: RegExp; readonly importers: RegExp }[] = [
-  { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|cli\/start)\.ts$/ },
+  { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|cli\/start|client\/vm)\.ts$/ },
   { file: /^src\/main\.ts$/, importers: nothing },
 ]
 
