@@ -192,6 +192,7 @@ export class Bench {
       'listeners.mqtt.enabled=false',
       'listeners.amqp.enabled=false',
       'listeners.ws.enabled=false',
+      'listeners.native.enabled=false',
       'log.level=warn',
       `data=${this.#workplace.file('data')}`,
     ]

@@ -33,6 +33,7 @@ export class StandaloneBroker {
     const settings = [
       `listeners.stomp.port=${port}`,
       'listeners.mqtt.port=0',
+      'listeners.native.port=0',
       'listeners.amqp.port=0',
       `listeners.stomp.heartBeatMs=${beatMs}ms`,
       'listeners.ws.port=0',

@@ -1,6 +1,7 @@
 import type { ContentFormat, Protocol } from '../src/core.ts'
 import type { AmqpOptions } from './amqp/limits.ts'
 import type { MqttOptions } from './mqtt/limits.ts'
+import type { NativeOptions } from './native/limits.ts'
 import type { StompOptions } from './stomp/limits.ts'
 
 /** A protocol and the formats of the messages it has stored. */
@@ -12,6 +13,7 @@ export interface LoadedProtocol {
 /** The settings of each protocol. */
 export interface ProtocolOptions {
   readonly mqtt: MqttOptions
+  readonly native: NativeOptions
   readonly stomp: StompOptions
   readonly amqp: AmqpOptions
 }
@@ -23,6 +25,10 @@ export const protocols: { readonly [Name in keyof ProtocolOptions]: Load<Protoco
   async mqtt(serverName, options) {
     const { createMqtt, mqttFormats } = await import('./mqtt/protocol.ts')
     return { protocol: createMqtt(serverName, options), formats: mqttFormats }
+  },
+  async native(serverName, options) {
+    const { createNative, nativeFormats } = await import('./native/protocol.ts')
+    return { protocol: createNative(serverName, options), formats: nativeFormats }
   },
   async stomp(serverName, options) {
     const { createStomp, stompFormats } = await import('./stomp/protocol.ts')

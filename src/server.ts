@@ -251,6 +251,11 @@ function load(name: ProtocolName, { limits, listeners }: Config): Promise<Loaded
       const most = Math.min(settings.limits.messageBytesMax, messageBytesMax)
       return protocols.amqp(serverName, { ...settings, limits: { ...settings.limits, messageBytesMax: most } })
     }
+    case 'native': {
+      const settings = present(listeners.native ?? defaults.native)
+      const bodyBytesMax = Math.min(settings.limits.bodyBytesMax, messageBytesMax)
+      return protocols.native(serverName, { ...settings, limits: { ...settings.limits, bodyBytesMax } })
+    }
     default:
       return name satisfies never
   }

@@ -7,9 +7,9 @@ import type { Consumer, Delivery, SessionEvents, Subscription } from './session.
 /** A broker in memory, without a log, that listens on free ports of this machine for the protocols named. */
 export function startTestBroker(options: ServerOptions = {}): Promise<Server> {
   const listeners = { ...options.listeners }
-  if (listeners.amqp !== undefined) listeners.amqp = { port: 0, ...listeners.amqp }
-  if (listeners.mqtt !== undefined) listeners.mqtt = { port: 0, ...listeners.mqtt }
-  if (listeners.stomp !== undefined) listeners.stomp = { port: 0, ...listeners.stomp }
+  for (const name of Object.keys(listeners) as (keyof typeof listeners)[]) {
+    if (listeners[name] !== undefined) Object.assign(listeners, { [name]: { port: 0, ...listeners[name] } })
+  }
   return Server.start({ store: 'memory', log: false, ...options, listeners })
 }
 

@@ -73,11 +73,27 @@ export interface WebSocketListenerConfig extends ListenerConfig {
   readonly pingMs: number
 }
 
+export interface NativeListenerConfig extends ListenerConfig {
+  readonly heartBeatMs: number
+  readonly connectMsMax: number
+  readonly linksMax: number
+  readonly producerCredit: number
+  readonly producerCreditBytes: number
+  readonly consumerCreditMax: number
+  readonly limits: NativeFrameLimits
+}
+
+export interface NativeFrameLimits {
+  readonly frameBytesMax: number
+  readonly bodyBytesMax: number
+}
+
 /** Listeners by protocol, and that of WebSockets; an absent one is not opened. */
 export interface ListenersConfig {
   readonly stomp?: StompListenerConfig
   readonly mqtt?: MqttListenerConfig
   readonly amqp?: AmqpListenerConfig
+  readonly native?: NativeListenerConfig
   readonly ws?: WebSocketListenerConfig
 }
 
@@ -247,6 +263,46 @@ const amqp = z.strictObject({
     .prefault({}),
 })
 
+const native = z.strictObject({
+  ...common('MNP', 61_616),
+  heartBeatMs: time(
+    'How often either side says something at least; silent for three times as long, it is given up. 0: never.',
+    {
+      min: 0,
+      max: 3_600_000,
+      default: 10_000,
+    },
+  ),
+  connectMsMax: time('How long a connection may take until its HELLO has come in.', {
+    min: 100,
+    max: 3_600_000,
+    default: 30_000,
+  }),
+  linksMax: count('Producers and consumers of one connection.', { min: 1, max: maximum, default: 4096 }),
+  producerCredit: count('Sends of one producer not yet confirmed; no more is taken from it until some are.', {
+    min: 1,
+    max: 65_536,
+    default: 4096,
+  }),
+  producerCreditBytes: size('Bytes of those sends.', { min: 65_536, max: 2 ** 30, default: 8 * 2 ** 20 }),
+  consumerCreditMax: count('Messages a consumer may ask for in advance.', { min: 1, max: maximum, default: 65_535 }),
+  limits: z
+    .strictObject({
+      frameBytesMax: size('One frame; longer messages come in parts.', {
+        min: 4096,
+        max: 16 * 2 ** 20,
+        default: 2 ** 20,
+      }),
+      bodyBytesMax: size('One message; limits.messageBytesMax holds as well.', {
+        min: 1024,
+        max: 2 ** 30,
+        default: 100 * 2 ** 20,
+      }),
+    })
+    .describe('The largest frames and messages that are read.')
+    .prefault({}),
+})
+
 const ws = z.strictObject({
   ...common('WebSocket', 61_614),
   origins: z
@@ -271,6 +327,7 @@ const table = {
   stomp: stomp.describe('STOMP 1.0, 1.1 and 1.2 over TCP.').optional(),
   mqtt: mqtt.describe('MQTT 3.1, 3.1.1 and 5 over TCP.').optional(),
   amqp: amqp.describe('AMQP 1.0 over TCP.').optional(),
+  native: native.describe('The native protocol, MNP/1, over TCP.').optional(),
   ws: ws
     .describe('Every protocol above over WebSocket, chosen by subprotocol, with the settings that it has there.')
     .optional(),

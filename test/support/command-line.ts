@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-/** Tests that run side by side cannot all have the port of MQTT; those that want it ask for it. */
-const withoutMqtt = { MANIFOLDMQ_LISTENERS__MQTT__ENABLED: 'false' }
+/** Tests that run side by side cannot all have the same port; those that want one of these protocols ask for it. */
+const stompOnly = { MANIFOLDMQ_LISTENERS__MQTT__ENABLED: 'false', MANIFOLDMQ_LISTENERS__NATIVE__ENABLED: 'false' }
 const main = resolve('dist/src/main.js')
 
 export interface RunOptions {
@@ -28,7 +28,7 @@ export class Running {
     const { PATH = '', HOME = '' } = process.env
     this.child = spawn(process.execPath, [...(options.node ?? []), main, ...args], {
       cwd: folder,
-      env: { PATH, HOME, ...withoutMqtt, ...options.environment },
+      env: { PATH, HOME, ...stompOnly, ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.stdout = ''

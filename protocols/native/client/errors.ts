@@ -1,0 +1,66 @@
+import type { ErrorFields } from '../encoder.ts'
+
+export interface ManifoldErrorOptions {
+  /** Whether the same call may succeed later. */
+  readonly retryable?: boolean
+  /** `unknown`: what was asked for may have happened or not. */
+  readonly outcome?: 'none' | 'unknown'
+  readonly cause?: unknown
+}
+
+/**
+ * What a call of the client rejects with. `code` is a word of SPEC.md's table of errors (`not-found`, `resource-exhausted`), or one of the
+ * client's own: `aborted`, `closed`, `connection-lost`, `connection-refused`, `no-responders`, `timed-out`.
+ */
+export class ManifoldError extends Error {
+  override readonly name: string = 'ManifoldError'
+  readonly code: string
+  readonly retryable: boolean
+  readonly outcome: 'none' | 'unknown'
+
+  constructor(code: string, sentence: string, options: ManifoldErrorOptions = {}) {
+    super(sentence, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.retryable = options.retryable ?? false
+    this.outcome = options.outcome ?? 'none'
+  }
+}
+
+/** Nothing came in the time allowed. */
+export class TimeoutError extends ManifoldError {
+  override readonly name = 'TimeoutError'
+
+  constructor(what: string, ms: number, outcome: 'none' | 'unknown' = 'none') {
+    super('timed-out', `${what} took longer than ${ms} ms (option timeout)`, { retryable: true, outcome })
+  }
+}
+
+/** A request went to a destination that nobody consumes from. */
+export class NoRespondersError extends ManifoldError {
+  override readonly name = 'NoRespondersError'
+
+  constructor(address: string) {
+    super('no-responders', `nobody consumes from ${address}: start the service that answers, or look at the name`, {
+      retryable: true,
+    })
+  }
+}
+
+/** The connection could not be had, or is lost and will not come back. */
+export class ConnectionError extends ManifoldError {
+  override readonly name = 'ConnectionError'
+}
+
+/** The error a frame tells of. */
+export function fromFields({ name, text, retryable }: ErrorFields): ManifoldError {
+  return new ManifoldError(name, text, { retryable })
+}
+
+/** A caller's signal has ended the wait. */
+export function aborted(what: string, signal: AbortSignal, outcome: 'none' | 'unknown' = 'none'): ManifoldError {
+  return new ManifoldError('aborted', `${what} was aborted`, { cause: signal.reason, outcome })
+}
+
+export function closed(): ManifoldError {
+  return new ManifoldError('closed', 'the connection has been closed')
+}

@@ -1,0 +1,91 @@
+import type { Welcome } from './peer.ts'
+
+/** What happens to the connection. */
+export type Status =
+  | { readonly type: 'connected' | 'resumed'; readonly broker: string; readonly connectionId: string }
+  | { readonly type: 'interrupted'; readonly error: Error }
+  | { readonly type: 'reconnecting'; readonly attempt: number; readonly delayMs: number; readonly url: string }
+  | { readonly type: 'error'; readonly error: Error }
+  | { readonly type: 'closed'; readonly error: Error | undefined }
+
+type Listener<Type extends Status['type']> = (status: Extract<Status, { readonly type: Type }>) => void
+
+/** Statuses that an iterator keeps for somebody who does not look; the oldest go first. */
+const keptMax = 64
+
+/** Tells whoever listens, and whoever loops. */
+export class Notices {
+  readonly #listeners: Map<string, Set<(status: Status) => void>>
+  readonly #loops: Set<StatusLoop>
+
+  constructor() {
+    this.#listeners = new Map()
+    this.#loops = new Set()
+  }
+
+  on<Type extends Status['type']>(type: Type, listener: Listener<Type>): () => void {
+    const listeners = this.#listeners.get(type) ?? new Set()
+    this.#listeners.set(type, listeners)
+    const general = listener as (status: Status) => void
+    listeners.add(general)
+    return () => listeners.delete(general)
+  }
+
+  tell(status: Status): void {
+    for (const listener of [...(this.#listeners.get(status.type) ?? [])]) listener(status)
+    for (const loop of [...this.#loops]) loop.add(status)
+  }
+
+  loop(): AsyncIterableIterator<Status> {
+    const loop: StatusLoop = new StatusLoop(() => this.#loops.delete(loop))
+    this.#loops.add(loop)
+    return loop
+  }
+}
+
+class StatusLoop implements AsyncIterableIterator<Status> {
+  readonly #onOver: () => void
+  readonly #kept: Status[]
+  #waiting: ((result: IteratorResult<Status, undefined>) => void) | undefined
+  #isOver: boolean
+
+  constructor(onOver: () => void) {
+    this.#onOver = onOver
+    this.#kept = []
+    this.#waiting = undefined
+    this.#isOver = false
+  }
+
+  add(status: Status): void {
+    if (status.type === 'closed') this.#isOver = true
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting !== undefined) waiting({ value: status, done: false })
+    else if (this.#kept.push(status) > keptMax) this.#kept.shift()
+  }
+
+  next(): Promise<IteratorResult<Status, undefined>> {
+    const value = this.#kept.shift()
+    if (value !== undefined) return Promise.resolve({ value, done: false })
+    if (this.#isOver) return this.return()
+    return new Promise((resolve) => {
+      this.#waiting = resolve
+    })
+  }
+
+  return(): Promise<IteratorResult<Status, undefined>> {
+    this.#isOver = true
+    this.#onOver()
+    this.#waiting?.({ value: undefined, done: true })
+    this.#waiting = undefined
+    return Promise.resolve({ value: undefined, done: true })
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+}
+
+export function connectedStatus(type: 'connected' | 'resumed', { broker, connectionId }: Welcome): Status {
+  return { type, broker, connectionId }
+}

@@ -1,0 +1,117 @@
+import type { ByteSink } from '../writer.ts'
+
+const slabBytes = 64 * 1024
+const slabsKept = 8
+/** Bytes handed over and not yet taken above which nothing more should be written. */
+const highBytes = 1024 * 1024
+const noBytes = new Uint8Array(0)
+
+/** What carries bytes to the broker. */
+export interface Carrier {
+  /** Sends the bytes; calls back when it needs them no more. */
+  write(bytes: Uint8Array, done: () => void): void
+  /** Several writes that may go as one follow. */
+  cork?(): void
+  uncork?(): void
+}
+
+/** Bytes on their way to the broker: written into slabs, handed over once for all that was written in one go. */
+export class Outbox implements ByteSink {
+  buffer: Uint8Array
+  position: number
+  readonly #carrier: Carrier
+  readonly #allocate: (bytes: number) => Uint8Array
+  readonly #onDirty: () => void
+  readonly #onDrained: () => void
+  readonly #free: Uint8Array[]
+  #pieces: { readonly bytes: Uint8Array; readonly slab: Uint8Array | undefined }[]
+  #waitingBytes: number
+  #isDirty: boolean
+  #isCongested: boolean
+
+  constructor(
+    carrier: Carrier,
+    options: {
+      readonly allocate: (bytes: number) => Uint8Array
+      readonly onDirty: () => void
+      readonly onDrained: () => void
+    },
+  ) {
+    this.buffer = noBytes
+    this.position = 0
+    this.#carrier = carrier
+    this.#allocate = options.allocate
+    this.#onDirty = options.onDirty
+    this.#onDrained = options.onDrained
+    this.#free = []
+    this.#pieces = []
+    this.#waitingBytes = 0
+    this.#isDirty = false
+    this.#isCongested = false
+  }
+
+  get isCongested(): boolean {
+    return this.#isCongested
+  }
+
+  reserve(bytes: number): void {
+    if (this.buffer.length - this.position < bytes) this.#roll(bytes)
+    if (!this.#isDirty) this.#soil()
+  }
+
+  write(bytes: Uint8Array): void {
+    if (bytes.length < 8 * 1024) {
+      this.reserve(bytes.length)
+      this.buffer.set(bytes, this.position)
+      this.position += bytes.length
+      return
+    }
+    this.#cut()
+    this.#add(bytes, undefined)
+    if (!this.#isDirty) this.#soil()
+  }
+
+  /** Hands over what has been written. */
+  flush(): void {
+    this.#isDirty = false
+    this.#cut()
+    const pieces = this.#pieces
+    if (pieces.length === 0) return
+    this.#pieces = []
+    if (pieces.length > 1) this.#carrier.cork?.()
+    for (const { bytes, slab } of pieces) this.#carrier.write(bytes, () => this.#taken(bytes.length, slab))
+    if (pieces.length > 1) this.#carrier.uncork?.()
+  }
+
+  #soil(): void {
+    this.#isDirty = true
+    this.#onDirty()
+  }
+
+  #roll(bytes: number): void {
+    this.#cut()
+    this.buffer = bytes > slabBytes ? this.#allocate(bytes) : (this.#free.pop() ?? this.#allocate(slabBytes))
+  }
+
+  #cut(): void {
+    const { buffer, position } = this
+    if (position === 0) return
+    this.buffer = noBytes
+    this.position = 0
+    this.#add(buffer.subarray(0, position), buffer)
+  }
+
+  #add(bytes: Uint8Array, slab: Uint8Array | undefined): void {
+    this.#pieces.push({ bytes, slab })
+    this.#waitingBytes += bytes.length
+    if (this.#waitingBytes > highBytes) this.#isCongested = true
+  }
+
+  #taken(bytes: number, slab: Uint8Array | undefined): void {
+    this.#waitingBytes -= bytes
+    if (slab !== undefined && slab.length === slabBytes && this.#free.length < slabsKept) this.#free.push(slab)
+    if (!this.#isCongested || this.#waitingBytes > highBytes / 2) return
+    this.#isCongested = false
+    this.#onDrained()
+  }
+}

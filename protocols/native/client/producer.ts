@@ -1,0 +1,366 @@
+import type { Rejection } from '../encoder.ts'
+import type { FieldMap } from '../fields.ts'
+import { type Outgoing, outgoing, type Payload, type SendOptions } from './body.ts'
+import type { Codec } from './codecs.ts'
+import { aborted, fromFields, ManifoldError, TimeoutError } from './errors.ts'
+import type { Hub, ProducerEnd } from './hub.ts'
+import type { Peer } from './peer.ts'
+import { type WaitOptions, watch } from './wait.ts'
+
+/** When a send resolves: stored as safely as it asked to be, with the broker, or written. */
+export type Confirm = 'stored' | 'accepted' | 'none'
+
+export interface ProducerOptions {
+  /** Default: `stored`. */
+  readonly confirm?: Confirm | undefined
+  /**
+   * Names a producer for the broker: what it sends is taken once, however often it has to be sent again. One program at a time may
+   * use a name; a later one ends the earlier.
+   */
+  readonly name?: string | undefined
+  /** Whether messages are persistent that do not say. Default: true for queues unless `confirm` is `none`, false for topics. */
+  readonly persistent?: boolean | undefined
+  /** Bytes of sends that may wait for the broker; what goes past them is refused. Default 64 MiB. */
+  readonly bufferBytesMax?: number | undefined
+  /** Milliseconds that each send may take. Default: that of the connection. */
+  readonly timeout?: number | undefined
+}
+
+const bufferBytesDefault = 64 * 1024 * 1024
+/** An empty front of the queue at least this long is cut off. */
+const cutWhen = 1024
+
+/** A send without its answer. */
+interface Pending {
+  readonly message: Outgoing
+  /** Undefined once it is answered or given up by its caller. */
+  resolve: (() => void) | undefined
+  reject: ((error: ManifoldError) => void) | undefined
+  readonly transaction: number
+  readonly roughBytes: number
+  release: (() => void) | undefined
+}
+
+/** Sends messages to one destination, in order, as many at a time as the broker takes. */
+export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
+  readonly link: number
+  /** `queue://orders`; undefined: each message says where to. */
+  readonly address: string | undefined
+  readonly #hub: Hub
+  readonly #codec: Codec<T> | undefined
+  readonly #options: ProducerOptions
+  readonly #confirm: Confirm
+  readonly #persistent: boolean
+  /** Sends by seq: `#queue[#front]` is number `#firstSeq`; those before `#written` are on the wire. */
+  #queue: Pending[]
+  #front: number
+  #firstSeq: number
+  #written: number
+  #bufferedBytes: number
+  #credit: number
+  #creditBytes: number
+  #peer: Peer | undefined
+  #isOpen: boolean
+  /** It has never been open. */
+  #isNew: boolean
+  /** Tells this producer from another of the same name. */
+  readonly #instance: string
+  #endedBy: ManifoldError | undefined
+  #onIdle: (() => void)[]
+
+  /** Made by the connection. */
+  constructor(hub: Hub, address: string | undefined, options: ProducerOptions, codec: Codec<T> | undefined) {
+    this.link = hub.nextLink()
+    this.address = address
+    this.#hub = hub
+    this.#codec = codec
+    this.#options = options
+    this.#confirm = options.confirm ?? 'stored'
+    this.#persistent = options.persistent ?? (this.#confirm !== 'none' && address?.startsWith('topic:') !== true)
+    this.#queue = []
+    this.#front = 0
+    this.#firstSeq = 1
+    this.#written = 0
+    this.#bufferedBytes = 0
+    this.#credit = 0
+    this.#creditBytes = 0
+    this.#peer = undefined
+    this.#isOpen = false
+    this.#isNew = true
+    this.#instance = instanceId(hub)
+    this.#endedBy = undefined
+    this.#onIdle = []
+    hub.addProducer(this)
+  }
+
+  /** Sends without an answer yet. */
+  get pendingCount(): number {
+    return this.#queue.length - this.#front
+  }
+
+  /**
+   * Sends one message and resolves when it is as safe as the producer's `confirm` says. Waits while the broker takes no more, or
+   * is away. Rejects with the broker's refusal; with `outcome: 'unknown'` if it was given up while on its way.
+   */
+  send(value: T, options?: SendOptions & WaitOptions): Promise<void> {
+    return this.sendTo(undefined, value, options, 0)
+  }
+
+  /** As {@link send}, to another destination if the producer has none, and in a transaction if the number is not 0. */
+  sendTo(
+    to: string | undefined,
+    value: T,
+    options: (SendOptions & WaitOptions) | undefined,
+    transaction: number,
+  ): Promise<void> {
+    if (this.#endedBy !== undefined) return Promise.reject(this.#endedBy)
+    let message: Outgoing
+    try {
+      const payload = this.#codec === undefined ? (value as Payload) : this.#codec.encode(value)
+      message = outgoing(payload, options, { persistent: this.#persistent, to, times: this.#hub })
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return new Promise((resolve, reject) => {
+      const pending: Pending = {
+        message,
+        resolve,
+        reject,
+        transaction,
+        roughBytes: message.roughBytes,
+        release: undefined,
+      }
+      if (!this.#add(pending)) return
+      const timeout = options?.timeout ?? this.#options.timeout
+      if (options?.signal !== undefined || timeout !== undefined) this.#watch(pending, options?.signal, timeout)
+    })
+  }
+
+  /** Resolves once every send has been answered. */
+  flushed(): Promise<void> {
+    if (this.pendingCount === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onIdle.push(resolve))
+  }
+
+  /** Waits for the answers and closes. */
+  async close(): Promise<void> {
+    await this.flushed()
+    this.#endedBy ??= new ManifoldError('closed', 'the producer has been closed')
+    await this.#hub.drop(this)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  reopen(peer: Peer): void {
+    const { name } = this.#options
+    this.#peer = peer
+    const instance = name === undefined ? undefined : this.#instance
+    this.#hub.open('producer', this.link, { destination: this.address, confirm: this.#confirm, name, instance }).then(
+      (fields) => {
+        if (this.#peer === peer) this.#opened(fields)
+      },
+      (error: ManifoldError) => {
+        if (this.#peer === peer && error.outcome !== 'unknown') this.ended(error)
+      },
+    )
+  }
+
+  interrupted(): void {
+    this.#peer = undefined
+    this.#isOpen = false
+    this.#credit = 0
+    this.#written = 0
+    this.#dropGivenUp()
+  }
+
+  beforeFlush(): void {
+    // Sends are written as they come.
+  }
+
+  ended(error: ManifoldError | undefined): void {
+    this.closed(error ?? new ManifoldError('closed', 'the broker has closed the producer'))
+  }
+
+  closed(error: ManifoldError): void {
+    this.#endedBy ??= error
+    this.#isOpen = false
+    const rest = this.#queue.slice(this.#front)
+    const written = this.#written
+    this.#queue = []
+    this.#front = 0
+    this.#written = 0
+    for (const [index, pending] of rest.entries()) {
+      const { code, message, retryable } = error
+      // What was on its way may have arrived.
+      if (index < written)
+        settle(pending, new ManifoldError(code, message, { retryable, outcome: 'unknown', cause: error }))
+      else settle(pending, error)
+    }
+    this.#idle()
+  }
+
+  accepted(upTo: number, rejections: readonly Rejection[]): void {
+    if (this.#confirm === 'none') {
+      for (const rejection of rejections) this.#hub.reportError(fromFields(rejection))
+      return
+    }
+    let next = 0
+    while (this.#firstSeq <= upTo && this.#written > 0) {
+      const pending = this.#shift()
+      const rejection = rejections[next]
+      if (rejection !== undefined && rejection.seq === this.#firstSeq - 1) {
+        next += 1
+        settle(pending, fromFields(rejection))
+      } else settle(pending, undefined)
+    }
+    if (this.pendingCount === 0) this.#idle()
+  }
+
+  credit(messages: number, bytes: number): void {
+    this.#credit += messages
+    this.#creditBytes += bytes
+    this.#pump()
+  }
+
+  drained(): void {
+    this.#pump()
+  }
+
+  #add(pending: Pending): boolean {
+    const { bufferBytesMax = bufferBytesDefault } = this.#options
+    if (this.#bufferedBytes + pending.roughBytes > bufferBytesMax && this.#bufferedBytes > 0) {
+      const sentence = `more than ${bufferBytesMax} bytes wait for the broker (bufferBytesMax): await some sends first`
+      settle(pending, new ManifoldError('limit-exceeded', sentence, { retryable: true }))
+      return false
+    }
+    this.#bufferedBytes += pending.roughBytes
+    this.#queue.push(pending)
+    this.#pump()
+    return true
+  }
+
+  /** Writes what there is credit for. */
+  #pump(): void {
+    const peer = this.#peer
+    if (peer === undefined || !this.#isOpen) return
+    while (this.#front + this.#written < this.#queue.length && this.#credit > 0 && this.#creditBytes > 0) {
+      if (peer.isCongested) return
+      const pending = this.#queue[this.#front + this.#written] as Pending
+      this.#credit -= 1
+      this.#creditBytes -= peer.send(this.link, this.#firstSeq + this.#written, pending.message, pending.transaction)
+      this.#written += 1
+      if (this.#confirm === 'none') settle(this.#shift(), undefined)
+    }
+    if (this.pendingCount === 0) this.#idle()
+  }
+
+  #shift(): Pending {
+    const queue = this.#queue
+    const pending = queue[this.#front] as Pending
+    this.#front += 1
+    this.#firstSeq += 1
+    this.#written -= 1
+    this.#bufferedBytes -= pending.roughBytes
+    if (this.#front === queue.length) {
+      queue.length = 0
+      this.#front = 0
+    } else if (this.#front >= cutWhen && this.#front * 2 > queue.length) {
+      this.#queue = queue.slice(this.#front)
+      this.#front = 0
+    }
+    return pending
+  }
+
+  #opened(fields: FieldMap): void {
+    this.#isOpen = true
+    this.#credit = fields.number('credit') ?? 0
+    this.#creditBytes = fields.number('creditBytes') ?? 0
+    const { name } = this.#options
+    if (name !== undefined) {
+      const isOurs = fields.text('instance') === this.#instance
+      const lastSeq = fields.number('lastSeq') ?? 0
+      // What somebody else has sent under the name meanwhile must not be taken for ours.
+      if (!this.#isNew && !isOurs && lastSeq >= this.#firstSeq) {
+        this.#endTakenOver(name)
+        return
+      }
+      this.#resume(lastSeq, fields.numbers('rejected'))
+    }
+    this.#pump()
+  }
+
+  /** Goes on behind the last send that the broker has of the producer of that name. */
+  #resume(lastSeq: number, rejected: readonly number[]): void {
+    if (this.#isNew) this.#firstSeq = lastSeq + 1
+    this.#isNew = false
+    const refused = new Set(rejected)
+    while (this.#firstSeq <= lastSeq && this.pendingCount > 0) {
+      this.#written = 1
+      const seq = this.#firstSeq
+      const pending = this.#shift()
+      if (!refused.has(seq)) settle(pending, undefined)
+      else {
+        const sentence = 'the broker refused the message; the reason was lost with the connection'
+        settle(pending, new ManifoldError('resource-exhausted', sentence, { retryable: true }))
+      }
+    }
+    if (this.#firstSeq <= lastSeq) this.#firstSeq = lastSeq + 1
+    this.#written = 0
+  }
+
+  #endTakenOver(name: string): void {
+    const sentence = `another program has sent under the name "${name}" meanwhile: give each producer a name of its own`
+    void this.#hub.drop(this)
+    this.closed(new ManifoldError('taken-over', sentence))
+  }
+
+  #watch(pending: Pending, signal: AbortSignal | undefined, timeout: number | undefined): void {
+    pending.release = watch('the send', { signal, timeout }, this.#hub.environment, (error) => {
+      const index = this.#queue.indexOf(pending, this.#front)
+      if (index < 0) return
+      const isWritten = index < this.#front + this.#written
+      if (!isWritten) {
+        this.#queue.splice(index, 1)
+        this.#bufferedBytes -= pending.roughBytes
+        settle(pending, error as ManifoldError)
+        return
+      }
+      // It stays in its place, so that the numbers of the others do.
+      const { reject } = pending
+      pending.resolve = undefined
+      pending.reject = undefined
+      if (signal?.aborted === true) reject?.(aborted('the send', signal, 'unknown'))
+      else reject?.(new TimeoutError('the send', timeout ?? 0, 'unknown'))
+    })
+  }
+
+  /** After a loss nobody waits for the sends that were given up: they are not sent again. */
+  #dropGivenUp(): void {
+    if (this.#options.name !== undefined) return
+    const kept = this.#queue.slice(this.#front).filter((pending) => pending.reject !== undefined)
+    this.#firstSeq += this.#queue.length - this.#front - kept.length
+    this.#queue = kept
+    this.#front = 0
+    this.#bufferedBytes = kept.reduce((sum, { roughBytes }) => sum + roughBytes, 0)
+  }
+
+  #idle(): void {
+    for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+}
+
+function settle(pending: Pending, error: ManifoldError | undefined): void {
+  const { resolve, reject, release } = pending
+  pending.resolve = undefined
+  pending.reject = undefined
+  release?.()
+  if (error === undefined) resolve?.()
+  else reject?.(error)
+}
+
+function instanceId(hub: Hub): string {
+  const part = (): string => Math.floor(hub.environment.random() * 2 ** 40).toString(36)
+  return `${part()}${part()}`
+}

@@ -1,0 +1,82 @@
+import type { TypedValue, Value } from '../../../src/core.ts'
+
+/** A property as a program writes it. Whole numbers go as int or long, others as double; {@link t} insists on a type. */
+export type PropertyInput = Value | Double | undefined
+/** A double even if it is a whole number. */
+export interface Double {
+  readonly type: 'double'
+  readonly value: number
+}
+export type Properties = Readonly<Record<string, PropertyInput>>
+/** A value as a program reads it: whatever its type on the wire. Longs beyond 2^53 are bigints. */
+export type Plain =
+  | null
+  | boolean
+  | string
+  | number
+  | bigint
+  | Uint8Array
+  | readonly Plain[]
+  | ReadonlyMap<Plain, Plain>
+
+/** Values of a certain type, for those who must have it: `t.short(5)`. Throws a RangeError for what does not fit. */
+export const t = {
+  byte: (value: number): TypedValue => ({ type: 'byte', value: inRange(value, -128, 127) }),
+  short: (value: number): TypedValue => ({ type: 'short', value: inRange(value, -32_768, 32_767) }),
+  int: (value: number): TypedValue => ({ type: 'int', value: inRange(value, -(2 ** 31), 2 ** 31 - 1) }),
+  long: (value: number | bigint): bigint => BigInt.asIntN(64, BigInt(value)),
+  float: (value: number): TypedValue => ({ type: 'float', value: Math.fround(value) }),
+  double: (value: number): Double => ({ type: 'double', value }),
+  char: (value: string): TypedValue => ({ type: 'char', value }),
+  timestamp: (value: number | Date): TypedValue => ({ type: 'timestamp', value: Number(value) }),
+  ubyte: (value: number): TypedValue => ({ type: 'ubyte', value: inRange(value, 0, 255) }),
+  ushort: (value: number): TypedValue => ({ type: 'ushort', value: inRange(value, 0, 65_535) }),
+  uint: (value: number): TypedValue => ({ type: 'uint', value: inRange(value, 0, 2 ** 32 - 1) }),
+  ulong: (value: number | bigint): TypedValue => ({ type: 'ulong', value: BigInt.asUintN(64, BigInt(value)) }),
+  symbol: (value: string): TypedValue => ({ type: 'symbol', value }),
+  uuid: (value: string): TypedValue => ({ type: 'uuid', value }),
+  list: (values: readonly PropertyInput[]): TypedValue => ({ type: 'list', value: values.map(toValue) }),
+  map: (entries: Properties): TypedValue => ({ type: 'map', value: toEntries(entries) }),
+} as const
+
+function inRange(value: number, min: number, max: number): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value
+  throw new RangeError(`${value} is no whole number from ${min} to ${max}`)
+}
+
+/** What a program wrote as a value of the protocol. */
+export function toValue(input: PropertyInput): Value {
+  if (input === undefined) return null
+  if (typeof input === 'number') return numberValue(input)
+  if (typeof input !== 'object' || input === null || input instanceof Uint8Array) return input
+  return input.type === 'double' ? input.value : input
+}
+
+function numberValue(value: number): Value {
+  if (!Number.isSafeInteger(value) || Object.is(value, -0)) return value
+  return value >= -(2 ** 31) && value <= 2 ** 31 - 1 ? { type: 'int', value } : BigInt(value)
+}
+
+/** Properties that are undefined are left out. */
+export function toEntries(properties: Properties): (readonly [string, Value])[] {
+  const entries: (readonly [string, Value])[] = []
+  for (const name in properties) {
+    const value = properties[name]
+    if (value !== undefined) entries.push([name, toValue(value)])
+  }
+  return entries
+}
+
+/** A value as programs like it. */
+export function toPlain(value: Value): Plain {
+  if (typeof value === 'bigint') return narrow(value)
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
+  if (value.type === 'list') return value.value.map(toPlain)
+  if (value.type === 'map') return new Map(value.value.map(([key, item]) => [toPlain(key), toPlain(item)] as const))
+  return value.type === 'ulong' ? narrow(value.value) : value.value
+}
+
+function narrow(value: bigint): number | bigint {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}

@@ -1,0 +1,456 @@
+import type { Cursor } from '../cursor.ts'
+import { Decoder, type FrameHandler } from '../decoder.ts'
+import {
+  type Fields,
+  headBytesMax,
+  type Settlement,
+  writeBye,
+  writeCloseLink,
+  writeCredit,
+  writeDestination,
+  writeInParts,
+  writeMapFrame,
+  writeNonce,
+  writeOpen,
+  writeSettle,
+  writeTransactionEnd,
+} from '../encoder.ts'
+import { FieldMap, readError, readRejections } from '../fields.ts'
+import { Flag, FrameType, Info, Malformed, preface, protocolMajor } from '../frame.ts'
+import { Incoming } from '../incoming.ts'
+import { helloBytesMax } from '../limits.ts'
+import { plainHeadBytes, putPlainHead, writeHead } from '../section.ts'
+import { textBytes, writeText } from '../text.ts'
+import { readEntries } from '../values.ts'
+import { beginFrame, endFrame, GrowingBytes, putVarint, writeVarint } from '../writer.ts'
+import type { Outgoing } from './body.ts'
+import type { Environment } from './environment.ts'
+import { ConnectionError, fromFields, ManifoldError } from './errors.ts'
+import { ChunkContent, type DeliveryFacts } from './message.ts'
+import { type Carrier, Outbox } from './outbox.ts'
+import type { Dialled, Peer, PeerEvents, Welcome } from './peer.ts'
+import { type Plain, toPlain } from './values.ts'
+
+/** Bytes to and from a broker, whatever carries them. */
+export interface Transport extends Carrier {
+  /** The peer has been told all there is: ends when that is written. */
+  end(): void
+  /** Ends at once. */
+  destroy(): void
+  /** Stops and goes on reading. */
+  pause(): void
+  resume(): void
+}
+
+export interface TransportEvents {
+  /** Bytes, which the transport does not use again. */
+  data(chunk: Uint8Array): void
+  /** It has ended; told once. */
+  closed(error: Error | undefined): void
+}
+
+/** Opens a transport; rejects if it cannot be had. */
+export type OpenTransport = (url: URL, events: TransportEvents, signal: AbortSignal) => Promise<Transport>
+
+export interface HelloOptions {
+  readonly clientId: string | undefined
+  readonly user: string | undefined
+  readonly password: string | undefined
+  readonly heartBeatMs: number
+  readonly frameBytesMax: number
+}
+
+export interface PeerOptions {
+  readonly hello: HelloOptions
+  readonly environment: Environment
+  /** Memory for what is written, which is as fast as it can be in Node. */
+  readonly allocate: (bytes: number) => Uint8Array
+}
+
+const product = 'manifoldmq-client'
+const heartBeatsMissed = 3
+const messageBytesMax = 2 ** 31 - 1
+/** Text up to this many characters is encoded where it goes. */
+const textMax = 8 * 1024
+
+/** What a delivery in parts was before its section. */
+interface PartHead {
+  readonly link: number
+  readonly facts: DeliveryFacts
+}
+
+/** What the last delivery of a link said that holds for the next. */
+interface LinkFacts {
+  origin: string
+  address: string
+}
+
+const noAnnotations: Readonly<Record<string, Plain>> = Object.freeze(Object.create(null))
+
+/** A broker at the other end of a transport. */
+export class WirePeer implements Peer, FrameHandler {
+  readonly #options: PeerOptions
+  readonly #events: PeerEvents
+  readonly #decoder: Decoder
+  readonly #outbox: Outbox
+  readonly #transport: Transport
+  readonly #incoming: Incoming<PartHead>
+  readonly #links: Map<number, LinkFacts>
+  readonly #head: GrowingBytes
+  readonly #onWelcome: (welcome: Welcome | ManifoldError) => void
+  #isWelcome: boolean
+  #isOver: boolean
+  #isEnding: boolean
+  #frameBytesMax: number
+  #lastHeardMs: number
+  #timer: { cancel(): void } | undefined
+  #error: ManifoldError | undefined
+
+  private constructor(
+    transport: Transport,
+    options: PeerOptions,
+    events: PeerEvents,
+    onWelcome: (welcome: Welcome | ManifoldError) => void,
+  ) {
+    const { environment, allocate } = options
+    this.#options = options
+    this.#events = events
+    this.#decoder = new Decoder(this, helloBytesMax)
+    this.#transport = transport
+    this.#outbox = new Outbox(transport, {
+      allocate,
+      onDirty: () => environment.soon(() => this.flush()),
+      onDrained: () => this.#events.drained(),
+    })
+    this.#incoming = new Incoming(messageBytesMax)
+    this.#links = new Map()
+    this.#head = new GrowingBytes()
+    this.#onWelcome = onWelcome
+    this.#isWelcome = false
+    this.#isOver = false
+    this.#isEnding = false
+    this.#frameBytesMax = helloBytesMax
+    this.#lastHeardMs = environment.now()
+    this.#timer = undefined
+    this.#error = undefined
+  }
+
+  /** Opens a transport and is greeted. Rejects with a ConnectionError or the broker's refusal. */
+  static async dial(
+    open: (events: TransportEvents) => Promise<Transport>,
+    options: PeerOptions,
+    events: PeerEvents,
+    signal: AbortSignal,
+  ): Promise<Dialled> {
+    let peer: WirePeer | undefined
+    const early: Uint8Array[] = []
+    let failure: Error | undefined
+    const transport = await open({
+      data: (chunk) => {
+        if (peer === undefined) early.push(chunk)
+        else peer.#data(chunk)
+      },
+      closed: (error) => {
+        if (peer !== undefined) peer.#closed(error)
+        else failure = error ?? new Error('it has hung up')
+      },
+    })
+    return await new Promise((resolve, reject) => {
+      const made = new WirePeer(transport, options, events, (welcome) => {
+        signal.removeEventListener('abort', onAbort)
+        if (welcome instanceof ManifoldError) reject(welcome)
+        else resolve({ peer: made, welcome })
+      })
+      const onAbort = (): void => made.destroy(new ConnectionError('aborted', 'connecting was aborted'))
+      signal.addEventListener('abort', onAbort)
+      peer = made
+      made.#greet()
+      for (const chunk of early) made.#data(chunk)
+      if (failure !== undefined) made.#closed(failure)
+      if (signal.aborted) onAbort()
+    })
+  }
+
+  get isCongested(): boolean {
+    return this.#outbox.isCongested
+  }
+
+  open(kind: 'producer' | 'consumer', corr: number, link: number, fields: Fields): void {
+    writeOpen(this.#outbox, kind === 'producer' ? FrameType.producer : FrameType.consumer, corr, link, fields)
+  }
+
+  closeLink(corr: number, link: number): void {
+    writeCloseLink(this.#outbox, corr, link, undefined)
+    this.#forget(link)
+  }
+
+  send(link: number, seq: number, message: Outgoing, transaction: number): number {
+    const { body, head } = message
+    if (head === undefined && transaction === 0 && body.length < textMax) {
+      return this.#sendPlain(link, seq, message, body)
+    }
+    const bytes = typeof body === 'string' ? textBytes(body) : body
+    const section = this.#head
+    section.clear()
+    if (transaction > 0) writeVarint(section, transaction)
+    writeVarint(section, link)
+    writeVarint(section, seq)
+    const start = section.position
+    if (head === undefined) {
+      section.reserve(plainHeadBytes)
+      section.position = putPlainHead(section.buffer, start, message.kind, message.persistent)
+    } else writeHead(section, head)
+    const size = section.position - start + bytes.length
+    const flags = transaction > 0 ? Flag.transaction : 0
+    const frame = { type: FrameType.send, flags, link, head: section.bytes }
+    writeInParts(this.#outbox, frame, bytes, this.#frameBytesMax)
+    return size
+  }
+
+  settle(settlement: Settlement, corr: number, transaction: number): void {
+    writeSettle(this.#outbox, settlement, corr, transaction)
+  }
+
+  credit(link: number, messages: number, bytes: number, drain: boolean): void {
+    writeCredit(this.#outbox, link, messages, bytes, drain)
+  }
+
+  endTransaction(corr: number, transaction: number, how: number): void {
+    writeTransactionEnd(this.#outbox, corr, transaction, how)
+  }
+
+  destination(corr: number, fields: Fields): void {
+    writeDestination(this.#outbox, corr, fields)
+  }
+
+  flush(): void {
+    if (!this.#isOver) this.#outbox.flush()
+  }
+
+  end(): void {
+    if (this.#isOver || this.#isEnding) return
+    this.#isEnding = true
+    writeBye(this.#outbox, undefined)
+    this.flush()
+    this.#transport.end()
+  }
+
+  destroy(error: ManifoldError): void {
+    this.#error ??= error
+    this.#transport.destroy()
+    this.#closed(undefined)
+  }
+
+  onPreface(major: number): void {
+    if (major === protocolMajor) return
+    this.#error = new ConnectionError(
+      'protocol-error',
+      `the broker speaks MNP/${major}, this client MNP/${protocolMajor}`,
+    )
+  }
+
+  onMalformed(fault: Malformed): void {
+    this.destroy(new ConnectionError('protocol-error', `what came is no MNP/1: ${fault.message}`))
+  }
+
+  onFrame(type: number, cursor: Cursor, _corr: number, _transaction: number, flags: number): void {
+    if (this.#isOver) return
+    if (type === FrameType.deliver) this.#deliver(cursor, flags)
+    else if (type === FrameType.accepted) {
+      const link = cursor.varint()
+      const upTo = cursor.varint()
+      this.#events.accepted(link, upTo, readRejections(cursor))
+    } else if (this.#isWelcome) this.#carryOut(type, cursor, flags)
+    else if (type === FrameType.welcome) this.#welcome(FieldMap.read(cursor))
+    else if (type === FrameType.error) this.#refused(cursor)
+    else throw new Malformed('the first frame must be WELCOME')
+  }
+
+  #greet(): void {
+    const { clientId, user, password, heartBeatMs, frameBytesMax } = this.#options.hello
+    this.#outbox.write(preface())
+    writeMapFrame(this.#outbox, FrameType.hello, {
+      product,
+      clientId,
+      heartBeatMs: { type: 'int', value: heartBeatMs },
+      frameBytesMax: { type: 'int', value: frameBytesMax },
+      mechanism: user === undefined ? 'ANONYMOUS' : 'PLAIN',
+      initialResponse: user === undefined ? undefined : textBytes(`\0${user}\0${password ?? ''}`),
+    })
+    this.flush()
+  }
+
+  #welcome(fields: FieldMap): void {
+    const { environment, hello } = this.#options
+    this.#isWelcome = true
+    this.#decoder.frameBytesMax = hello.frameBytesMax
+    this.#frameBytesMax = fields.number('frameBytesMax') ?? helloBytesMax
+    const heartBeatMs = fields.number('heartBeatMs') ?? 0
+    if (heartBeatMs > 0) this.#watch(heartBeatMs)
+    const time = fields.number('time')
+    this.#onWelcome({
+      connectionId: fields.text('connectionId') ?? '',
+      broker: fields.text('broker') ?? '',
+      product: fields.text('product') ?? '',
+      clockOffsetMs: time === undefined ? 0 : time - environment.now(),
+    })
+  }
+
+  #refused(cursor: Cursor): void {
+    cursor.varint()
+    const error = readError(cursor)
+    this.#error = error === undefined ? undefined : fromFields(error)
+  }
+
+  #carryOut(type: number, cursor: Cursor, flags: number): void {
+    const events = this.#events
+    switch (type) {
+      case FrameType.part:
+        this.#part(cursor, flags)
+        return
+      case FrameType.ok: {
+        const corr = cursor.varint()
+        events.ok(corr, FieldMap.read(cursor))
+        return
+      }
+      case FrameType.error: {
+        const corr = cursor.varint()
+        const error = readError(cursor)
+        if (error === undefined) throw new Malformed('an ERROR has no code')
+        if (corr === 0) this.#error = fromFields(error)
+        else events.error(corr, error)
+        return
+      }
+      case FrameType.credit: {
+        const link = cursor.varint()
+        const messages = cursor.varint()
+        events.credit(link, messages, cursor.varint())
+        return
+      }
+      case FrameType.drained: {
+        const link = cursor.varint()
+        events.creditUsed(link, cursor.varint())
+        return
+      }
+      case FrameType.closeLink: {
+        const link = cursor.varint()
+        this.#forget(link)
+        events.linkClosed(link, readError(cursor))
+        return
+      }
+      case FrameType.ping:
+        writeNonce(this.#outbox, FrameType.pong, cursor.varint())
+        return
+      case FrameType.pong:
+      case FrameType.control:
+        return
+      case FrameType.bye: {
+        const error = readError(cursor)
+        if (error !== undefined) this.#error = fromFields(error)
+        return
+      }
+      default:
+        if ((flags & Flag.skippable) === 0) throw new Malformed(`there is no frame of type ${type}`)
+    }
+  }
+
+  #deliver(cursor: Cursor, flags: number): void {
+    const link = cursor.varint()
+    const facts = this.#factsOf(link, cursor)
+    if (flags & Flag.more) this.#incoming.begin(link, { link, facts }, cursor)
+    else this.#events.deliver(link, facts, new ChunkContent(cursor.bytes, cursor.at, cursor.end))
+  }
+
+  #part(cursor: Cursor, flags: number): void {
+    const link = cursor.varint()
+    const whole = this.#incoming.add(link, cursor, (flags & Flag.more) !== 0)
+    if (whole === undefined) return
+    const { bytes, at, end } = whole.section
+    this.#events.deliver(link, whole.head.facts, new ChunkContent(bytes, at, end))
+  }
+
+  #factsOf(link: number, cursor: Cursor): DeliveryFacts {
+    let known = this.#links.get(link)
+    if (known === undefined) {
+      known = { origin: '', address: '' }
+      this.#links.set(link, known)
+    }
+    const number = cursor.varint()
+    const info = cursor.byte()
+    const messageNumber = cursor.varint()
+    const deliveryCount = info & Info.count ? cursor.varint() : 0
+    if (info & Info.origin) known.origin = cursor.string()
+    if (info & Info.address) known.address = cursor.string()
+    const annotations = info & Info.annotations ? annotationsOf(cursor) : noAnnotations
+    return {
+      number,
+      redelivered: (info & Info.redelivered) !== 0,
+      isRetained: (info & Info.retained) !== 0,
+      deliveryCount,
+      origin: known.origin,
+      messageNumber,
+      address: known.address,
+      annotations,
+    }
+  }
+
+  #forget(link: number): void {
+    this.#links.delete(link)
+    this.#incoming.forget(link)
+  }
+
+  #sendPlain(link: number, seq: number, message: Outgoing, body: string | Uint8Array): number {
+    const outbox = this.#outbox
+    outbox.reserve(headBytesMax + plainHeadBytes + (typeof body === 'string' ? body.length * 3 : body.length))
+    const start = outbox.position
+    beginFrame(outbox, FrameType.send, 0)
+    const { buffer } = outbox
+    let at = putVarint(buffer, outbox.position, link)
+    at = putVarint(buffer, at, seq)
+    const sectionStart = at
+    at = putPlainHead(buffer, at, message.kind, message.persistent)
+    if (typeof body === 'string') at = writeText(buffer, at, body)
+    else {
+      buffer.set(body, at)
+      at += body.length
+    }
+    outbox.position = at
+    endFrame(outbox, start)
+    return at - sectionStart
+  }
+
+  #data(chunk: Uint8Array): void {
+    this.#lastHeardMs = this.#options.environment.now()
+    if (!this.#isOver) this.#decoder.push(chunk)
+  }
+
+  #watch(heartBeatMs: number): void {
+    const { environment } = this.#options
+    this.#timer = environment.after(heartBeatMs, () => {
+      if (this.#isOver) return
+      const silentMs = environment.now() - this.#lastHeardMs
+      if (silentMs > heartBeatMs * heartBeatsMissed) {
+        this.destroy(new ConnectionError('timed-out', `the broker has said nothing for ${Math.round(silentMs)} ms`))
+      } else this.#watch(heartBeatMs)
+    })
+  }
+
+  #closed(cause: Error | undefined): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#timer?.cancel()
+    this.#decoder.close()
+    const reason = cause === undefined ? 'the broker has hung up' : cause.message
+    const error =
+      this.#error ??
+      new ConnectionError('connection-lost', `the connection is lost: ${reason}`, { retryable: true, cause })
+    if (this.#isWelcome) this.#events.lost(error)
+    else this.#onWelcome(error)
+  }
+}
+
+function annotationsOf(cursor: Cursor): Readonly<Record<string, Plain>> {
+  const annotations: Record<string, Plain> = Object.create(null)
+  for (const [name, value] of readEntries(cursor)) annotations[name] = toPlain(value)
+  return annotations
+}

@@ -1,0 +1,73 @@
+/** The door for programs that use a broker: `import { connect } from 'manifoldmq/client'`. */
+import {
+  Connection,
+  type ConnectOptions,
+  type Dial,
+  ManifoldError,
+  WirePeer,
+} from '../protocols/native/client/index.ts'
+
+export {
+  bytes,
+  type Codec,
+  type Confirm,
+  Connection,
+  ConnectionError,
+  type ConnectOptions,
+  type ConsumerOptions,
+  type Destination,
+  type Encoded,
+  type Environment,
+  type Handler,
+  type HandlerContext,
+  type Inspection,
+  json,
+  list,
+  ManifoldError,
+  type Message,
+  type MessageKind,
+  type Messages,
+  map,
+  NoRespondersError,
+  type Payload,
+  type Plain,
+  type Producer,
+  type ProducerOptions,
+  type Properties,
+  type PropertyInput,
+  type ReconnectOptions,
+  type Sendable,
+  type SendOptions,
+  type SettleOptions,
+  type StandardSchema,
+  type Status,
+  TimeoutError,
+  type TransactionScope,
+  t,
+  text,
+  type WaitOptions,
+  type WorkerOptions,
+  type Workers,
+} from '../protocols/native/client/index.ts'
+
+const dial: Dial = async ({ scheme, url }, { hello, environment }, events, signal) => {
+  const options = { hello, environment, allocate: (bytes: number) => Buffer.allocUnsafeSlow(bytes) }
+  switch (scheme) {
+    case 'tcp':
+    case 'tls':
+    case 'unix': {
+      const { openSocket } = await import('./client/sockets.ts')
+      return await WirePeer.dial((transport) => openSocket(scheme, url, transport, signal), options, events, signal)
+    }
+    default:
+      throw new ManifoldError('invalid-request', `this client does not speak ${scheme}://`)
+  }
+}
+
+/**
+ * Connects to a broker: `tcp://host:61616`, `tls://…`, `unix:///path`, `ws://…`, `vm://name`, or several of them as
+ * `failover:(tcp://a:61616,tcp://b:61616)?randomize=false`. Rejects with a ManifoldError that says what to do.
+ */
+export function connect(url = 'tcp://127.0.0.1:61616', options: ConnectOptions = {}): Promise<Connection> {
+  return Connection.open(url, options, dial)
+}

@@ -1,0 +1,86 @@
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { ConnectionError, type Transport, type TransportEvents } from '../../protocols/native/client/index.ts'
+
+const defaultPort = 61_616
+
+/** Opens a socket: `tcp://host:port`, `tls://host:port` or `unix:///path`. Rejects with a ConnectionError that says what to do. */
+export function openSocket(scheme: string, url: URL, events: TransportEvents, signal: AbortSignal): Promise<Transport> {
+  const socket = socketOf(scheme, url)
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      socket.destroy()
+      reject(new ConnectionError('aborted', 'connecting was aborted'))
+    }
+    let cause: Error | undefined
+    let isOpen = false
+    signal.addEventListener('abort', onAbort, { once: true })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      cause = error
+    })
+    socket.on('data', (chunk) => events.data(chunk))
+    socket.on('close', () => {
+      signal.removeEventListener('abort', onAbort)
+      if (isOpen) events.closed(cause)
+      else reject(refused(url, cause))
+    })
+    socket.once(scheme === 'tls' ? 'secureConnect' : 'connect', () => {
+      signal.removeEventListener('abort', onAbort)
+      isOpen = true
+      resolve(transportOf(socket))
+    })
+    if (signal.aborted) onAbort()
+  })
+}
+
+function socketOf(scheme: string, url: URL): Socket {
+  if (scheme === 'unix') return connectTcp({ path: decodeURIComponent(url.pathname) })
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const port = url.port === '' ? defaultPort : Number(url.port)
+  if (scheme === 'tls') return connectTls({ host, port, servername: host })
+  return connectTcp({ host, port, noDelay: true })
+}
+
+function transportOf(socket: Socket): Transport {
+  return {
+    write: (bytes, done) => {
+      socket.write(bytes, done)
+    },
+    cork: () => socket.cork(),
+    uncork: () => socket.uncork(),
+    end: () => {
+      socket.end()
+    },
+    destroy: () => {
+      socket.destroy()
+    },
+    pause: () => {
+      socket.pause()
+    },
+    resume: () => {
+      socket.resume()
+    },
+  }
+}
+
+function refused(url: URL, cause: NodeJS.ErrnoException | undefined): ConnectionError {
+  const place = `${url.protocol}//${url.host}${url.host === '' ? url.pathname : ''}`
+  const how = { retryable: true, cause }
+  switch (cause?.code) {
+    case 'ECONNREFUSED':
+      return new ConnectionError(
+        'connection-refused',
+        `no broker listens at ${place}; start one with: manifoldmq start`,
+        how,
+      )
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new ConnectionError('connection-refused', `${place}: nobody knows this host name`, how)
+    default:
+      return new ConnectionError(
+        'connection-refused',
+        `cannot connect to ${place}: ${cause?.message ?? 'it hung up'}`,
+        how,
+      )
+  }
+}

@@ -1,0 +1,148 @@
+import type { Duplex } from 'node:stream'
+import type { Environment } from '../../protocols/native/client/environment.ts'
+import { Connection, type ConnectOptions, type Dial, WirePeer } from '../../protocols/native/client/index.ts'
+import type { NativeOptions } from '../../protocols/native/limits.ts'
+import { createNative, nativeFormats } from '../../protocols/native/protocol.ts'
+import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
+import { openAccess } from '../../src/broker/access.ts'
+import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
+import type { PolicyRule } from '../../src/broker/policy.ts'
+import { embeddedFormat } from '../../src/embedded-format.ts'
+import { defaultLimits, type Limits } from '../../src/limits.ts'
+import type { Protocol } from '../../src/protocol.ts'
+import { MemoryStore } from '../../src/store/memory-store.ts'
+import { memoryWire } from '../../src/transport/memory.ts'
+import { SlabPool } from '../../src/transport/slab-pool.ts'
+import type { WireServices } from '../../src/transport/wire.ts'
+import { Turn } from '../../src/turn.ts'
+import { StompTestClient } from './stomp-client.ts'
+import { VirtualClock } from './virtual-clock.ts'
+
+export interface NativeBrokerOptions {
+  readonly native?: Partial<NativeOptions>
+  readonly policies?: readonly PolicyRule[]
+  readonly limits?: Partial<Limits>
+  readonly access?: BrokerOptions['access']
+  readonly store?: BrokerOptions['store']
+}
+
+/** A broker with the native protocol, and STOMP, over wires of memory; on a virtual clock and real turns. */
+export class NativeBroker implements AsyncDisposable {
+  readonly clock: VirtualClock
+  readonly broker: Broker
+  readonly services: WireServices
+  /** The clients' ends of the wires, in the order of connecting. */
+  readonly streams: Duplex[]
+  /** Called with every chunk of a client before the broker gets it. False: it is dropped. */
+  onChunk: ((chunk: Buffer, stream: Duplex) => void) | undefined
+  readonly #native: Protocol
+  readonly #stomp: Protocol
+  readonly #connections: Connection[]
+
+  private constructor(options: NativeBrokerOptions) {
+    this.clock = new VirtualClock()
+    this.streams = []
+    this.onChunk = undefined
+    this.#connections = []
+    const limits = { ...defaultLimits, ...options.limits }
+    const turn = new Turn()
+    this.services = { clock: this.clock, turn, slabs: new SlabPool(), limits }
+    const formats = [...nativeFormats, ...stompFormats, embeddedFormat]
+    this.broker = new Broker({
+      name: 'test',
+      clock: this.clock,
+      turn,
+      store: options.store ?? new MemoryStore(),
+      access: options.access ?? openAccess,
+      limits,
+      policies: options.policies ?? [],
+      runId: 'run',
+      formats: (name) => formats.find((format) => format.name === name),
+      onFailure: () => undefined,
+    })
+    this.#native = createNative('ManifoldMQ/test', options.native)
+    this.#stomp = createStomp('ManifoldMQ/test')
+  }
+
+  static async open(options: NativeBrokerOptions = {}): Promise<NativeBroker> {
+    const made = new NativeBroker(options)
+    await made.broker.open()
+    return made
+  }
+
+  /** The client's end of a new wire to the broker. */
+  wire(): Duplex {
+    const { wire, client } = memoryWire(this.services)
+    this.#native.accept(wire, this.broker)
+    this.streams.push(client)
+    return client
+  }
+
+  /** A clock of the client's own machine: the virtual one, with real ends of turns. */
+  get environment(): Environment {
+    return {
+      now: () => this.clock.now(),
+      after: (ms, callback) => this.clock.after(ms, callback),
+      random: Math.random,
+      soon: (callback) => {
+        setImmediate(callback)
+      },
+    }
+  }
+
+  async connect(options: ConnectOptions = {}, dial: Dial = this.dial): Promise<Connection> {
+    const connection = await Connection.open('tcp://memory', { environment: this.environment, ...options }, dial)
+    this.#connections.push(connection)
+    return connection
+  }
+
+  /** Reaches this broker over a new wire. */
+  readonly dial: Dial = (_endpoint, { hello, environment }, events, signal) => {
+    const options = { hello, environment, allocate: (bytes: number) => Buffer.allocUnsafeSlow(bytes) }
+    return WirePeer.dial(
+      async (transport) => {
+        const stream = this.wire()
+        stream.on('data', (chunk: Buffer) => transport.data(chunk))
+        stream.on('close', () => transport.closed(undefined))
+        return {
+          write: (bytes, done) => {
+            this.onChunk?.(Buffer.from(bytes), stream)
+            if (stream.destroyed) done()
+            else stream.write(bytes, () => done())
+          },
+          end: () => stream.end(),
+          destroy: () => stream.destroy(),
+          pause: () => stream.pause(),
+          resume: () => stream.resume(),
+        }
+      },
+      options,
+      events,
+      signal,
+    )
+  }
+
+  async stomp(): Promise<StompTestClient> {
+    const { wire, client } = memoryWire(this.services)
+    this.#stomp.accept(wire, this.broker)
+    const stomp = new StompTestClient(client)
+    await stomp.connect()
+    return stomp
+  }
+
+  /** Lets everything that is ready be done. */
+  async idle(turns = 8): Promise<void> {
+    for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  /** Lets time pass, in steps that give everybody time to act. */
+  async advance(ms: number): Promise<void> {
+    await this.idle()
+    this.clock.advance(ms)
+    await this.idle()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()))
+  }
+}
