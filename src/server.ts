@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { type LoadedProtocol, protocols } from '../protocols/index.ts'
+import { Address } from './address.ts'
 import { type Access, type Identity, openAccess } from './broker/access.ts'
 import { Broker } from './broker/broker.ts'
-import { systemClock, type Timer } from './clock.ts'
+import { type Clock, systemClock, type Timer } from './clock.ts'
 import {
   type Config,
   checkOptions,
@@ -53,6 +54,22 @@ interface OpenListener extends Listener {
   readonly port: TcpListener | WebSocketListener
 }
 
+/** What a server is made of that a test may want to be something else. */
+export interface ServerParts {
+  readonly clock: Clock
+  readonly turn: Turn
+  /** See {@link BrokerOptions.received}. */
+  readonly received?: (message: Message) => void
+  /** See {@link WireServices.through}. */
+  readonly through?: WireServices['through']
+}
+
+export interface OpenOptions {
+  /** Wait for the data folder if another process has it. */
+  readonly waits?: boolean
+  readonly parts?: ServerParts | undefined
+}
+
 /** A broker with its listeners: what {@link Server.start} builds from a configuration. Several in one process are apart. */
 export class Server {
   readonly name: string
@@ -81,29 +98,31 @@ export class Server {
   }
 
   /** Starts an embedded broker. Throws a ConfigError for options that are wrong, a BrokerError for a port it cannot have. */
-  static async start(options: ServerOptions = {}): Promise<Server> {
+  static async start(options: ServerOptions = {}, parts?: ServerParts): Promise<Server> {
     const { log, ...given } = options
     const rest: GivenConfig = { ...given, store: given.store ?? (given.data === undefined ? 'memory' : 'journal') }
-    if (log === false) return Server.open(checkOptions(rest), silentLog)
-    if (isLog(log)) return Server.open(checkOptions(rest), log)
+    if (log === false) return Server.open(checkOptions(rest), silentLog, { parts })
+    if (isLog(log)) return Server.open(checkOptions(rest), log, { parts })
     const config = checkOptions({ ...rest, log: { level: 'warn', ...log } })
-    return Server.open(config, await createLog({ ...config.log, name: config.name }))
+    return Server.open(config, await createLog({ ...config.log, name: config.name }), { parts })
   }
 
-  /** Starts a broker from a configuration that has been checked. `waits`: for the data folder, if another process has it. */
-  static async open(config: Config, log: Log, waits = false): Promise<Server> {
+  /** Starts a broker from a configuration that has been checked. */
+  static async open(config: Config, log: Log, options: OpenOptions = {}): Promise<Server> {
+    const parts = options.parts ?? { clock: systemClock, turn: new Turn() }
     const names = servedProtocols(config)
     const loaded = await Promise.all(names.map((name) => load(name, config)))
     let server: Server | undefined
-    const store = await storeOf(config, waits)
-    const broker = brokerOf(config, store, loaded, log, (error) => {
+    const store = await storeOf(config, parts.clock, options.waits === true)
+    const broker = brokerOf({ config, store, loaded, log, parts }, (error) => {
       log.error({ error }, 'the store has failed; the broker stops')
       void server?.close(error)
     })
     await broker.open()
     if (store instanceof JournalStore) reportOpened(store, log)
     for (const { protocol } of loaded) protocol.opened?.(broker)
-    const services = { clock: broker.clock, turn: broker.turn, slabs: new SlabPool(), limits: config.limits }
+    const { clock, turn, through } = parts
+    const services = { clock, turn, slabs: new SlabPool(), limits: config.limits, through }
     const open: OpenListener[] = []
     try {
       const adapters = loaded.map(({ protocol }) => protocol)
@@ -135,6 +154,23 @@ export class Server {
   /** Connections open now. */
   get connectionCount(): number {
     return this.#open.reduce((sum, { port }) => sum + port.connectionCount, 0)
+  }
+
+  /** Deliveries that clients have not settled. */
+  get unsettledCount(): number {
+    return this.#broker.unsettledCount
+  }
+
+  /** Messages that are in a queue, delivered ones that are not settled included; 0 if there is no such queue. */
+  messageCount(queue: string): number {
+    const address = Address.parse(queue)
+    const found = address instanceof BrokerError ? undefined : this.#broker.find(address)
+    return found !== undefined && 'count' in found ? found.count : 0
+  }
+
+  /** Resolves once nothing is left to be stored or confirmed. */
+  stored(): Promise<void> {
+    return this.#broker.commits.idle()
   }
 
   /** Begins a session within this process, under no client id unless one is given. */
@@ -190,9 +226,9 @@ export class Server {
   }
 }
 
-async function storeOf(config: Config, waits: boolean): Promise<MessageStore> {
+async function storeOf(config: Config, clock: Clock, waits: boolean): Promise<MessageStore> {
   if (config.store === 'memory') return new MemoryStore()
-  return await openJournal({ folder: config.data, name: config.name, clock: systemClock, waits })
+  return await openJournal({ folder: config.data, name: config.name, clock, waits })
 }
 
 /** Says what was found in the journal, all damage included. */
@@ -202,25 +238,29 @@ function reportOpened(store: JournalStore, log: Log): void {
   for (const damage of damages) log.error({ ...damage }, 'a part of the journal cannot be read and is left out')
 }
 
-function brokerOf(
-  config: Config,
-  store: MessageStore,
-  loaded: readonly LoadedProtocol[],
-  log: Log,
-  onFailure: (error: BrokerError) => void,
-): Broker {
+/** What a broker is made of. */
+interface Ingredients {
+  readonly config: Config
+  readonly store: MessageStore
+  readonly loaded: readonly LoadedProtocol[]
+  readonly log: Log
+  readonly parts: ServerParts
+}
+
+function brokerOf({ config, store, loaded, log, parts }: Ingredients, onFailure: (error: BrokerError) => void): Broker {
   const known = [embeddedFormat, ...loaded.flatMap((one) => one.formats)]
   const formats = new Map(known.map((format) => [format.name, format]))
   return new Broker({
     name: config.name,
-    clock: systemClock,
-    turn: new Turn(),
+    clock: parts.clock,
+    turn: parts.turn,
     store,
     access: logged(openAccess, log),
     limits: config.limits,
     policies: config.destinations,
     runId: randomBytes(6).toString('hex'),
     formats: (name) => formats.get(name),
+    received: parts.received,
     onFailure,
   })
 }

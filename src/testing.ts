@@ -1,16 +1,21 @@
-/** The door for tests of users' own programs: a broker that keeps nothing and says nothing, and a consumer to look at. */
+/** The door for tests of users' own programs: a broker that keeps nothing and says nothing, and means to look into it. */
 import { Address } from './address.ts'
 import { BrokerError } from './errors.ts'
-import { Server, type ServerOptions } from './server.ts'
-import type { Consumer, Delivery, SessionEvents, Subscription } from './session.ts'
+import type { Consumer, Delivery, Session, SessionEvents, Subscription } from './session.ts'
+import { TestBroker, type TestBrokerOptions } from './testing/test-broker.ts'
+
+export type { FaultPoint } from './testing/faults.ts'
+export type { Expectation, Expected, MessagePattern, ReceivedMessage } from './testing/received.ts'
+export type { IdleOptions, TestBroker, TestBrokerOptions } from './testing/test-broker.ts'
 
 /** A broker in memory, without a log, that listens on free ports of this machine for the protocols named. */
-export function startTestBroker(options: ServerOptions = {}): Promise<Server> {
-  const listeners = { ...options.listeners }
-  for (const name of Object.keys(listeners) as (keyof typeof listeners)[]) {
-    if (listeners[name] !== undefined) Object.assign(listeners, { [name]: { port: 0, ...listeners[name] } })
-  }
-  return Server.start({ store: 'memory', log: false, ...options, listeners })
+export function startTestBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
+  return TestBroker.start(options)
+}
+
+/** Where a {@link Collector} takes from: a test broker or any other. */
+export interface Connectable {
+  connect(events: SessionEvents): Session
 }
 
 const silent: SessionEvents = {
@@ -29,7 +34,7 @@ export class Collector implements Consumer {
   readonly #close: () => void
 
   /** Throws a BrokerError if there is nothing to take from. */
-  constructor(broker: Server, destination: string) {
+  constructor(broker: Connectable, destination: string) {
     const address = Address.parse(destination)
     if (address instanceof BrokerError) throw address
     this.#waiting = []

@@ -40,6 +40,8 @@ export interface BrokerOptions {
   readonly runId: string
   /** Content formats by name, to read back what the store has kept. */
   readonly formats: (name: string) => ContentFormat | undefined
+  /** Told of every message that a destination takes in, dead letters included. */
+  readonly received?: ((message: Message) => void) | undefined
   /** The store has failed: every session has been ended, and nothing will be confirmed any more. */
   readonly onFailure: (error: BrokerError) => void
 }
@@ -59,6 +61,7 @@ export class Broker implements SessionHost {
   readonly subscriptions: Subscriptions
   readonly retained: Retained
   readonly states: States
+  readonly received: ((message: Message) => void) | undefined
   isClosing: boolean
   readonly #options: BrokerOptions
   readonly #sessions: Set<BrokerSession>
@@ -81,6 +84,7 @@ export class Broker implements SessionHost {
     this.states = new States(this)
     this.router = new Router(this, policies, this.retained)
     this.subscriptions = new Subscriptions(this, policies, this)
+    this.received = options.received
     this.isClosing = false
     this.#options = options
     this.#sessions = new Set()
@@ -100,6 +104,13 @@ export class Broker implements SessionHost {
 
   get sessionCount(): number {
     return this.#sessions.size
+  }
+
+  /** Deliveries that clients have not settled. */
+  get unsettledCount(): number {
+    let count = 0
+    for (const session of this.#sessions) count += session.unsettledCount
+    return count
   }
 
   /** Checks a login; answers once, perhaps later. */
@@ -200,7 +211,7 @@ export class Broker implements SessionHost {
 
   /** A session has nothing unsettled any more; `close` may be waiting for the last of them. */
   drained(): void {
-    if (this.#onDrained !== undefined && this.#unsettledCount() === 0) this.#onDrained()
+    if (this.#onDrained !== undefined && this.unsettledCount === 0) this.#onDrained()
   }
 
   ended(session: BrokerSession): void {
@@ -232,7 +243,7 @@ export class Broker implements SessionHost {
   }
 
   #settled(): Promise<void> {
-    if (this.#unsettledCount() === 0) return Promise.resolve()
+    if (this.unsettledCount === 0) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = this.clock.after(this.limits.drainMsMax, resolve)
       this.#onDrained = () => {
@@ -240,12 +251,6 @@ export class Broker implements SessionHost {
         resolve()
       }
     })
-  }
-
-  #unsettledCount(): number {
-    let count = 0
-    for (const session of this.#sessions) count += session.unsettledCount
-    return count
   }
 
   async #restore(record: OwnerRecord): Promise<void> {

@@ -39,6 +39,8 @@ export interface Context {
   read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]>
   /** What the store keeps cannot be read: the broker stops. */
   readonly readFailed: (error: unknown) => void
+  /** Told of every message that a destination takes in; undefined: nobody wants to know. */
+  readonly received: ((message: Message) => void) | undefined
   /** Moves a delivery that its queue has given up to the queue of the dead. */
   bury(delivery: QueuedDelivery, death: Death): void
 }

@@ -47,6 +47,7 @@ export function bury(
       [deathAnnotations.time]: context.clock.now(),
     },
   })
+  context.received?.(dead)
   queueOf(address).adopt(dead, delivery)
 }
 

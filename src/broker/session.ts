@@ -290,6 +290,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   #put(destination: Destination, message: Message, isFull: boolean): void {
+    this.#host.received?.(message)
     if (destination.put(message)) this.needsCommit = true
     if (isFull) destination.hold(this)
     const { memory } = this.#host

@@ -28,7 +28,7 @@ export async function start(options: StartOptions): Promise<never> {
   }
   const log = await createLog({ ...loaded.config.log, name: loaded.config.name })
   process.on('uncaughtException', (error) => endWith(log, error))
-  const server = await Server.open(loaded.config, log, options.standby === true)
+  const server = await Server.open(loaded.config, log, { waits: options.standby === true })
   if (process.stderr.isTTY) for (const line of banner(loaded, server)) tell(line)
   for (const { protocol, url } of server.listeners) process.stdout.write(`ready ${protocol} ${url}\n`)
   await Promise.race([stopped, server.closed])

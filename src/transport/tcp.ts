@@ -115,7 +115,7 @@ export class TcpListener {
     const wire = new TcpWire(socket, this.#services)
     this.#wires.set(socket, wire)
     this.#scheduleSweep()
-    this.#events.accepted(wire)
+    this.#events.accepted(wire.seen)
   }
 
   #refuse(dropped: DropArgument | undefined): void {
@@ -135,7 +135,7 @@ export class TcpListener {
   #closed(socket: Socket): void {
     const wire = this.#wires.get(socket)
     this.#wires.delete(socket)
-    if (wire !== undefined) this.#events.closed(wire)
+    if (wire !== undefined) this.#events.closed(wire.seen)
     if (this.#wires.size === 0) this.#whenEmpty?.()
   }
 
@@ -156,6 +156,8 @@ export class TcpListener {
 class TcpWire implements Wire {
   readonly stream: Socket
   readonly remote: string
+  /** The wire as its adapter sees it. */
+  readonly seen: Wire
   readonly #services: WireServices
   #output: Output | undefined
   /** What the peer had still to read at the last sweep, and for how many sweeps it has read nothing. */
@@ -172,6 +174,7 @@ class TcpWire implements Wire {
     this.#unreadBytes = 0
     this.#takenBytes = 0
     this.#idleSweeps = 0
+    this.seen = services.through?.(this, services) ?? this
   }
 
   get isLocal(): boolean {

@@ -28,4 +28,6 @@ export interface WireServices {
   readonly turn: Turn
   readonly slabs: SlabPool
   readonly limits: Limits
+  /** What a listener hands on instead of each wire that it has accepted; for tests that want to do something to it. */
+  readonly through?: ((wire: Wire, services: WireServices) => Wire) | undefined
 }

@@ -105,6 +105,7 @@ const rooms: readonly Room[] = [
     mayTypes: [/^src\/transport\//],
     node: nothing,
   },
+  { name: 'testing', files: /^src\/testing\//, may: [anything], node: anything },
   { name: 'composition', files: /^src\/(server|main|index|testing)\.ts$/, may: [anything], node: anything },
   { name: 'foundation', files: foundation, may: [foundation], node: /^node:(os|v8)$/ },
 ]
@@ -126,7 +127,11 @@ const packages: Readonly<Record<string, RegExp>> = {
 
 /** Files that few may import. */
 const guarded: readonly { readonly file: RegExp; readonly importers: RegExp }[] = [
+<<<<<<< HEAD
   { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|cli\/start|client\/vm)\.ts$/ },
+=======
+  { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|testing\/[a-z-]+|cli\/start)\.ts$/ },
+>>>>>>> c044567 (testing: a broker whose time, connections and messages are in the test's hands)
   { file: /^src\/main\.ts$/, importers: nothing },
 ]
 
