@@ -9,6 +9,8 @@ export interface Protocol {
   readonly sniffBytes: number
   /** The WebSocket subprotocols it is spoken under, the preferred one first. */
   readonly webSocketSubprotocols: readonly string[]
+  /** Whether its WebSocket messages may be text; without it only binary ones are taken. */
+  readonly takesWebSocketText?: boolean
   /** Whether a connection that begins with these bytes, `sniffBytes` of them or fewer, may be this protocol. */
   recognises(head: Uint8Array): boolean
   /** The broker has read what it keeps, and nobody has connected yet: time to read states and to set deadlines. */

@@ -348,7 +348,8 @@ function listenWs(settings: WebSocketListenerConfig | undefined, setting: Settin
     troubled: (error) => log.warn({ protocol: 'ws', code: error.code }, error.message),
   }
   const subprotocols = new Set(spoken.keys())
-  return listenWebSocket({ ...settings, setting: 'listeners.ws', subprotocols }, services, events)
+  const textSubprotocols = new Set([...spoken].flatMap(([name, one]) => (one.takesWebSocketText === true ? name : [])))
+  return listenWebSocket({ ...settings, setting: 'listeners.ws', subprotocols, textSubprotocols }, services, events)
 }
 
 function why(error: Error | null): object {

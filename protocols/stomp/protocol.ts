@@ -24,6 +24,7 @@ export function createStomp(serverName: string, options: Partial<StompOptions> =
     name: 'stomp',
     sniffBytes: 4,
     webSocketSubprotocols: ['v12.stomp', 'v11.stomp', 'v10.stomp'],
+    takesWebSocketText: true,
     recognises,
     accept(wire: Wire, broker: Broker): void {
       new StompConnection(wire, { broker, options: settings, serverName, scratch, outgoing, formats })

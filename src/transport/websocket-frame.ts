@@ -15,6 +15,7 @@ export const CloseCode = {
   normal: 1000,
   goingAway: 1001,
   protocolError: 1002,
+  unsupported: 1003,
   invalidText: 1007,
   tooBig: 1009,
 } as const

@@ -31,6 +31,7 @@ export class WebSocketReader {
   ping: Buffer | undefined
   /** Set once nothing is read any more. */
   ending: Ending | undefined
+  readonly #takesText: boolean
   /** The part of a header that has come. */
   readonly #head: Buffer
   #headBytes: number
@@ -52,7 +53,9 @@ export class WebSocketReader {
   #dataEnd: number
   #textStart: number
 
-  constructor() {
+  /** `takesText`: false if the protocol within is spoken in binary messages only. */
+  constructor(takesText = true) {
+    this.#takesText = takesText
     this.isText = false
     this.ping = undefined
     this.ending = undefined
@@ -155,6 +158,7 @@ export class WebSocketReader {
 
   #beginMessage(chunk: Buffer): void {
     const isText = this.#opcode === Opcode.text
+    if (isText && !this.#takesText) this.#end(CloseCode.unsupported, 'only binary messages are spoken here')
     if (this.isText && !isText) this.#checkText(chunk)
     if (isText && !this.isText) this.#textStart = this.#dataEnd
     this.isText = isText

@@ -26,11 +26,12 @@ export class WebSocketStream extends Duplex {
   #closeCode: number
   #hangUp: Timer | undefined
 
-  constructor(socket: Duplex, services: WireServices, marks: number[]) {
+  /** `marks`: see {@link WebSocketWriter}; `takesText`: see {@link WebSocketReader}. */
+  constructor(socket: Duplex, services: WireServices, { marks, takesText }: { marks: number[]; takesText: boolean }) {
     super({ allowHalfOpen: false, autoDestroy: false, readableHighWaterMark: unreadBytesMax })
     this.#socket = socket
     this.#services = services
-    this.#reader = new WebSocketReader()
+    this.#reader = new WebSocketReader(takesText)
     this.#writer = new WebSocketWriter(socket, services.slabs, marks)
     this.#hasHeard = true
     this.#isAsked = false

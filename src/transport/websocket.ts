@@ -10,6 +10,8 @@ import { WebSocketStream } from './websocket-stream.ts'
 import type { Wire, WireServices } from './wire.ts'
 
 export interface WebSocketOptions extends TcpOptions, Terms {
+  /** Those of the subprotocols whose messages may be text. */
+  readonly textSubprotocols: ReadonlySet<string>
   /** How long a connection may take until its handshake has come, or to hang up when that is refused. */
   readonly handshakeMsMax: number
   /** How often a silent peer is asked whether it is there; 0: never. */
@@ -159,7 +161,8 @@ export class WebSocketDoor {
       guest.handshake.cancel()
       socket.write(answer.response)
       if (rest.length > 0) socket.unshift(rest)
-      guest.webSocket = new WebSocketWire(wire, answer.subprotocol, this.#services)
+      const takesText = this.#options.textSubprotocols.has(answer.subprotocol)
+      guest.webSocket = new WebSocketWire(wire, { subprotocol: answer.subprotocol, takesText }, this.#services)
       if (this.#isLeaving) guest.webSocket.stream.leave()
       this.#events.accepted(guest.webSocket, answer.subprotocol)
     } else {
@@ -191,9 +194,13 @@ class WebSocketWire implements Wire {
   /** Where the frames of the adapter end: each becomes a message of its own. */
   readonly #marks: number[]
 
-  constructor(wire: Wire, subprotocol: string, services: WireServices) {
+  constructor(
+    wire: Wire,
+    { subprotocol, takesText }: { subprotocol: string; takesText: boolean },
+    services: WireServices,
+  ) {
     this.#marks = []
-    this.stream = new WebSocketStream(wire.stream, services, this.#marks)
+    this.stream = new WebSocketStream(wire.stream, services, { marks: this.#marks, takesText })
     this.remote = wire.remote
     this.isLocal = wire.isLocal
     this.subprotocol = subprotocol

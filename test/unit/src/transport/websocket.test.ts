@@ -29,6 +29,7 @@ const terms: WebSocketOptions = {
   backlog: 16,
   setting: 'listeners.ws',
   subprotocols: new Set(['v12.stomp', 'mqtt']),
+  textSubprotocols: new Set(['v12.stomp']),
   origins: ['loopback'],
   handshakeMsMax: 10_000,
   pingMs: 30_000,
@@ -610,6 +611,15 @@ describe('a close', () => {
       expect(String(read.bytes)).toBe('good')
     },
   )
+
+  test('follows text where only binary messages are spoken [MQTT-6.0.0-1]', async () => {
+    const listening = await Listening.open()
+    const { client, wire } = await listening.connect(['mqtt'])
+    reading(wire)
+    client.send('text')
+    expect(await closeOf(client)).toEqual({ code: 1003, reason: 'only binary messages are spoken here' })
+    await until(() => wire.stream.closed)
+  })
 
   test('after a fault does not wait for the peer', async () => {
     const listening = await Listening.open()
