@@ -127,11 +127,7 @@ const packages: Readonly<Record<string, RegExp>> = {
 
 /** Files that few may import. */
 const guarded: readonly { readonly file: RegExp; readonly importers: RegExp }[] = [
-<<<<<<< HEAD
-  { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|cli\/start|client\/vm)\.ts$/ },
-=======
-  { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|testing\/[a-z-]+|cli\/start)\.ts$/ },
->>>>>>> c044567 (testing: a broker whose time, connections and messages are in the test's hands)
+  { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|testing\/[a-z-]+|cli\/start|client\/vm)\.ts$/ },
   { file: /^src\/main\.ts$/, importers: nothing },
 ]
 
