@@ -159,10 +159,15 @@ export interface Transaction {
 export interface SessionEvents {
   /** Every number up to this one that was not refused is as safe as it asked to be. */
   confirmed(upTo: SendNumber): void
+  /**
+   * While the session is blocked: every number up to this one that {@link Session.sync} gave is safe; sends stay unconfirmed. Who
+   * waits for an answer to its settlements before it takes more may be the one that the full destination waits for.
+   */
+  synced?(upTo: SendNumber): void
   /** That send had no effect. */
   refused(send: SendNumber, error: BrokerError): void
   /**
-   * A destination or the memory is full: read no more sends, but go on reading settlements. Confirms are withheld. May be
+   * A destination or the memory is full: read no more sends, but go on reading settlements. Confirms of sends are withheld. May be
    * called from inside `send`.
    */
   blocked(): void

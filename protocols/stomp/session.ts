@@ -52,6 +52,8 @@ export class StompSession implements SessionEvents, SubscriptionHost {
   #session: Session | undefined
   #acks: Acks | undefined
   #receipts: Receipts | undefined
+  /** Those for what is no send: they do not wait while sends are held up. */
+  #syncReceipts: Receipts | undefined
   #transactions: Map<string, OpenTransaction> | undefined
   #temporaries: Map<string, Address> | undefined
   /** The destination of the last SEND, as raw bytes and as an address. */
@@ -77,6 +79,7 @@ export class StompSession implements SessionEvents, SubscriptionHost {
     this.#session = undefined
     this.#acks = undefined
     this.#receipts = undefined
+    this.#syncReceipts = undefined
     this.#transactions = undefined
     this.#temporaries = undefined
     this.#lastRaw = undefined
@@ -126,7 +129,7 @@ export class StompSession implements SessionEvents, SubscriptionHost {
       case Command.begin:
         return this.#begin(frame, session) ?? this.#receipt(frame, session)
       case Command.commit:
-        return this.#commit(frame) ?? this.#receipt(frame, session)
+        return this.#commit(frame) ?? this.#receiptOfSends(frame, session)
       case Command.abort:
         return this.#abort(frame) ?? this.#receipt(frame, session)
       case Command.disconnect:
@@ -145,9 +148,16 @@ export class StompSession implements SessionEvents, SubscriptionHost {
   }
 
   confirmed(upTo: SendNumber): void {
+    // The receipt of a DISCONNECT is among the others, and is the last.
+    this.#syncReceipts?.confirmed(upTo, this.output)
     this.#receipts?.confirmed(upTo, this.output)
     if (this.#disconnectAt > 0 && upTo >= this.#disconnectAt) this.#host.finished()
     else this.#pace()
+  }
+
+  synced(upTo: SendNumber): void {
+    this.#syncReceipts?.confirmed(upTo, this.output)
+    this.#pace()
   }
 
   refused(_send: SendNumber, error: BrokerError): void {
@@ -193,7 +203,7 @@ export class StompSession implements SessionEvents, SubscriptionHost {
       // The one who asked has gone, and its reply queue with it: no fault of the one who answers.
       if (!(refusal.code === 'not-found' && address.isTemporary)) return refusal
     }
-    if (frame.has(Header.receipt)) this.#addReceipt(frame, number)
+    if (frame.has(Header.receipt)) this.#receipts = this.#addReceipt(frame, number, this.#receipts)
     return undefined
   }
 
@@ -336,17 +346,22 @@ export class StompSession implements SessionEvents, SubscriptionHost {
   /** STOMP 1.2 "DISCONNECT": the receipt comes after everything before it; nothing is read any more. */
   #disconnect(frame: Frame, session: Session): undefined {
     this.#disconnectAt = session.sync()
-    if (frame.has(Header.receipt)) this.#addReceipt(frame, this.#disconnectAt)
+    if (frame.has(Header.receipt)) this.#receipts = this.#addReceipt(frame, this.#disconnectAt, this.#receipts)
   }
 
   #receipt(frame: Frame, session: Session): undefined {
-    if (frame.has(Header.receipt)) this.#addReceipt(frame, session.sync())
+    if (frame.has(Header.receipt)) this.#syncReceipts = this.#addReceipt(frame, session.sync(), this.#syncReceipts)
   }
 
-  #addReceipt(frame: Frame, number: SendNumber): void {
-    this.#receipts ??= new Receipts()
-    this.#receipts.add(number, frame.bytes, frame.valueStart(Header.receipt), frame.valueEnd(Header.receipt))
-    if (this.#receipts.count > this.#options.unconfirmedSendsMax) this.#pace()
+  /** The receipt of a COMMIT slows the producer down as those of its SENDs do. */
+  #receiptOfSends(frame: Frame, session: Session): undefined {
+    if (frame.has(Header.receipt)) this.#receipts = this.#addReceipt(frame, session.sync(), this.#receipts)
+  }
+
+  #addReceipt(frame: Frame, number: SendNumber, receipts = new Receipts()): Receipts {
+    receipts.add(number, frame.bytes, frame.valueStart(Header.receipt), frame.valueEnd(Header.receipt))
+    if (receipts.count > this.#options.unconfirmedSendsMax) this.#pace()
+    return receipts
   }
 
   /**
@@ -354,7 +369,8 @@ export class StompSession implements SessionEvents, SubscriptionHost {
    * among what would be read.
    */
   #pace(): void {
-    const isFull = (this.#receipts?.count ?? 0) > this.#options.unconfirmedSendsMax
+    const count = (this.#receipts?.count ?? 0) + (this.#syncReceipts?.count ?? 0)
+    const isFull = count > this.#options.unconfirmedSendsMax
     const isBlocked = (this.#session?.isBlocked ?? false) && this.#subscriptions.size === 0
     if (this.#isPaused === (isFull || isBlocked)) return
     this.#isPaused = !this.#isPaused

@@ -46,6 +46,9 @@ export class BrokerSession implements Session, Sender, Confirmable {
   /** What may be confirmed, and what has been. */
   #safe: SendNumber
   #confirmed: SendNumber
+  /** The last number that a sync gave, and up to where syncs have been answered although sends are withheld. */
+  #lastSync: SendNumber
+  #synced: SendNumber
   /** Commits awaited, each with the last number that it makes safe. */
   #marks: { upTo: SendNumber; readonly commit: number }[]
   #gatesShut: number
@@ -69,6 +72,8 @@ export class BrokerSession implements Session, Sender, Confirmable {
     this.#sent = 0
     this.#safe = 0
     this.#confirmed = 0
+    this.#lastSync = 0
+    this.#synced = 0
     this.#marks = []
     this.#gatesShut = 0
     this.#temporaryCount = 0
@@ -101,6 +106,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   sync(): SendNumber {
     this.#sent += 1
     this.needsCommit = true
+    this.#lastSync = this.#sent
     this.#host.commits.touch(this)
     return this.#sent
   }
@@ -275,9 +281,19 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   confirm(): void {
-    if (this.#safe === this.#confirmed || this.#gatesShut > 0 || this.isClosed) return
+    if (this.#safe === this.#confirmed || this.isClosed) return
+    if (this.#gatesShut > 0) {
+      this.#answerSyncs()
+      return
+    }
     this.#confirmed = this.#safe
     this.#events.confirmed(this.#confirmed)
+  }
+
+  #answerSyncs(): void {
+    if (this.#safe === this.#synced || this.#lastSync <= this.#synced) return
+    this.#synced = this.#safe
+    this.#events.synced?.(this.#safe)
   }
 
   #publish(message: Message): BrokerError | undefined {

@@ -111,6 +111,7 @@ export class TestClient implements SessionEvents {
   readonly session: BrokerSession
   readonly refusals: { readonly send: SendNumber; readonly error: BrokerError }[]
   confirmedUpTo: SendNumber
+  syncedUpTo: SendNumber
   isBlocked: boolean
   closedBy: BrokerError | undefined
   readonly #test: TestBroker
@@ -118,6 +119,7 @@ export class TestClient implements SessionEvents {
   constructor(test: TestBroker, clientId: string | undefined) {
     this.refusals = []
     this.confirmedUpTo = 0
+    this.syncedUpTo = 0
     this.isBlocked = false
     this.closedBy = undefined
     this.#test = test
@@ -128,6 +130,10 @@ export class TestClient implements SessionEvents {
 
   confirmed(upTo: SendNumber): void {
     this.confirmedUpTo = upTo
+  }
+
+  synced(upTo: SendNumber): void {
+    this.syncedUpTo = upTo
   }
 
   refused(send: SendNumber, error: BrokerError): void {

@@ -586,6 +586,25 @@ describe('errors and limits', () => {
     await consumer.messages(200)
   })
 
+  test('a full queue that blocks a client does not keep it from emptying that queue, one receipt after the other', async () => {
+    const test = await StompBroker.open({
+      policies: [{ match: Address.must('queue', 'q'), set: { messagesMax: 3 } }],
+      limits: { hardLimitFactor: 100 },
+    })
+    const client = await test.connected()
+    await client.sure('subscribe', {
+      id: 's',
+      destination: '/queue/q',
+      ack: 'client-individual',
+      'prefetch-count': '1',
+    })
+    for (let index = 0; index < 6; index += 1) client.send('send', { destination: '/queue/q' }, 'x')
+    for (let index = 0; index < 6; index += 1) {
+      const { headers } = await client.next('MESSAGE')
+      await client.sure('ack', { id: headers.ack ?? '' })
+    }
+  })
+
   test('deleting a queue tells its consumers', async () => {
     const test = await StompBroker.open()
     const client = await test.connected()

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Address } from '../../../../src/address.ts'
 import { Gate, Memory, type Sender } from '../../../../src/broker/flow.ts'
 import type { SendNumber } from '../../../../src/session.ts'
+import { HeldStore } from '../../../support/held-store.ts'
 import { messageOf } from '../../../support/messages.ts'
 import { policyRule } from '../../../support/policy-rule.ts'
 import { TestBroker, type TestClient } from '../../../support/test-broker.ts'
@@ -127,6 +128,31 @@ describe('the memory limit', () => {
     consumer.settle(2)
     await test.settle()
     expect(stateOf(client)).toEqual([false, 14, 2])
+  })
+
+  test('answers what is no send while it holds sends up, once that is safe', async () => {
+    const store = new HeldStore()
+    const policies = [policyRule('queue://full', { messagesMax: 2 })]
+    const test = await TestBroker.open({ store, policies })
+    const client = test.connect()
+    client.send('other', 'to be settled', { durable: true })
+    const consumer = client.subscribe('other')
+    await test.settle()
+    client.sendAll('full', ['a', 'b'])
+    client.send('full', 'c')
+    await test.settle()
+    expect([client.isBlocked, client.confirmedUpTo, client.syncedUpTo]).toEqual([true, 1, 0])
+    store.isHeld = true
+    consumer.settle(0)
+    const sync = client.session.sync()
+    await test.settle()
+    expect(client.syncedUpTo).toBeLessThan(sync)
+    store.letGo()
+    await test.settle()
+    expect([client.isBlocked, client.confirmedUpTo, client.syncedUpTo]).toEqual([true, 1, sync])
+    test.queue('full').purge()
+    await test.settle()
+    expect([client.isBlocked, client.confirmedUpTo]).toEqual([false, sync])
   })
 
   test('frees a sender although nothing leaves the queue that it sent to', async () => {
