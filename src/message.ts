@@ -67,6 +67,7 @@ export interface MessageInit {
   readonly content: Uint8Array
   readonly bodyOffset: number
   readonly durable: boolean
+  /** Less than 0 is taken for 0, more than 9 for 9. */
   readonly priority: number
   readonly expiresAt: number
   readonly deliverAt: number
@@ -76,6 +77,13 @@ export interface MessageInit {
   readonly source: MessageSource
   readonly number: number
   readonly annotations: Annotations | undefined
+}
+
+/** There are ten lists in a queue; what is no number is normal. */
+function priorityOf(given: number): number {
+  if (given >= 0 && given <= 9) return Math.trunc(given)
+  if (Number.isNaN(given)) return 4
+  return given < 0 ? 0 : 9
 }
 
 /** Bytes a message costs beside its content: objects, list links, index entries. Counted against memory limits. */
@@ -118,7 +126,7 @@ export class Message {
     this.content = init.content
     this.bodyOffset = init.bodyOffset
     this.durable = init.durable
-    this.priority = init.priority
+    this.priority = priorityOf(init.priority)
     this.expiresAt = init.expiresAt
     this.deliverAt = init.deliverAt
     this.timestamp = init.timestamp

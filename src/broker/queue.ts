@@ -387,7 +387,8 @@ export class Queue implements Dispatchable {
     if (death.grave === 'DLQ') this.counters.deadLettered += 1
     else this.counters.expired += 1
     const fate = death.grave === 'DLQ' ? this.policy.deadLetter : this.policy.expired
-    if (fate === 'drop' || delivery.isRetained) {
+    // The queue of the dead would outlive a temporary destination, and nobody would look for it.
+    if (fate === 'drop' || delivery.isRetained || delivery.message.address.isTemporary) {
       this.forget(delivery)
     } else {
       delivery.state = 'settled'

@@ -167,7 +167,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
     if (this.#transactions.size >= transactionsPerSessionMax) {
       return new BrokerError('limit-exceeded', `more than ${transactionsPerSessionMax} open transactions`)
     }
-    const transaction = new BrokerTransaction(this)
+    const transaction = new BrokerTransaction(this, this.#host.limits.transactionOperationsMax)
     this.#transactions.add(transaction)
     return transaction
   }
@@ -219,8 +219,8 @@ export class BrokerSession implements Session, Sender, Confirmable {
   }
 
   /** Applies a transaction: all of it, or, if one of the sends is refused, none. */
-  apply({ sends, settlements, states }: Held): SendNumber {
-    const places = this.#placesOf(sends)
+  apply({ sends, settlements, states, refusal }: Held): SendNumber {
+    const places = refusal ?? this.#placesOf(sends)
     if (places instanceof BrokerError) {
       for (const { delivery } of settlements) delivery.subscription?.undo(delivery)
       const number = this.sync()
@@ -351,11 +351,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
   /** Why a transaction takes no more operations, if it does not. */
   #refusalIn(transaction: BrokerTransaction): BrokerError | undefined {
     if (!transaction.isOpen) return new BrokerError('invalid-transaction', 'the transaction has ended')
-    const { transactionOperationsMax } = this.#host.limits
-    if (transaction.operationCount >= transactionOperationsMax) {
-      return new BrokerError('limit-exceeded', `more than ${transactionOperationsMax} operations in one transaction`)
-    }
-    return undefined
+    return transaction.overfull
   }
 
   /** Where the messages go, or why they cannot all be put one after the other: each is counted before the next is looked at. */

@@ -107,7 +107,7 @@ export class Topic {
   /** Gives the message to every subscription it is for. True if the store will hold it. */
   put(message: Message): boolean {
     this.publishedCount += 1
-    let isStored = message.retain && this.#retained.keep(message)
+    let isStored = message.retain && this.#retained.keep(message, this.policy.persistent)
     let wentNowhere = true
     for (const place of this.#places) {
       if (!isForPlace(place, message)) continue

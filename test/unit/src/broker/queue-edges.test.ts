@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Address } from '../../../../src/address.ts'
+import { BrokerError } from '../../../../src/errors.ts'
 import { type Delivery, failed, released } from '../../../../src/session.ts'
 import { policyRule } from '../../../support/policy-rule.ts'
 import { TestBroker, type TestClient, type TestConsumer } from '../../../support/test-broker.ts'
@@ -716,5 +717,37 @@ describe('a sender that from inside the call that frees it', () => {
     }
     await test.settle()
     expect([late, consumer.texts.length + test.queue('orders').count]).toEqual([[], 11])
+  })
+})
+
+describe('a message', () => {
+  test('of a priority outside 0 to 9 has the nearest, or the normal one if it is no number', async () => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    for (const priority of [-7, 12, Number.NaN, 5.9, 4, 0, 9, Number.POSITIVE_INFINITY]) {
+      client.send('orders', `p${priority}`, { priority, durable: true })
+    }
+    const consumer = client.subscribe('orders')
+    await test.settle()
+    expect(consumer.texts).toEqual(['p12', 'p9', 'pInfinity', 'p5.9', 'pNaN', 'p4', 'p-7', 'p0'])
+    const next = await TestBroker.open({ store: test.store })
+    expect(next.queue('orders').count).toBe(8)
+  })
+})
+
+describe('a temporary queue', () => {
+  test('leaves no queue of the dead behind', async () => {
+    const test = await TestBroker.open({ policies: [policyRule('queue://>', { expired: 'queue' })] })
+    const client = test.connect()
+    const address = client.session.createTemporary('queue')
+    if (address instanceof BrokerError) throw address
+    client.send(`${address}`, 'rejected', { durable: true })
+    const consumer = client.subscribe(`${address}`, { credit: 1 })
+    await test.settle()
+    consumer.settle(0, { kind: 'rejected', reason: 'odd' })
+    client.send(`${address}`, 'expires', { expiresAt: test.clock.now() + 1 })
+    await test.advance(5_000)
+    expect([...test.broker.router.queues].map((queue) => queue.address.name)).toEqual([address.name])
+    expect([test.queue(address.name).count, test.broker.memory.bytes]).toEqual([0, 0])
   })
 })

@@ -41,6 +41,23 @@ async function withThree(test: TestBroker): Promise<{ client: TestClient; consum
 }
 
 describe('a transaction', () => {
+  test('that settles more than it may hold is refused, and all of it undone', async () => {
+    const test = await TestBroker.open({ limits: { transactionOperationsMax: 3 } })
+    const { client, consumer } = await withThree(test)
+    const transaction = begin(client)
+    client.session.send(client.message('copies', 'x'), transaction)
+    for (const delivery of consumer.deliveries) consumer.subscription.settle(delivery, accepted, transaction)
+    const number = transaction.commit()
+    await test.settle()
+    expect(client.refusals.map(({ send, error }) => [send, error.code])).toEqual([[number, 'limit-exceeded']])
+    expect([test.queue('copies').count, test.queue('orders').unsettledCount]).toEqual([0, 3])
+    const second = begin(client)
+    for (const delivery of consumer.deliveries) consumer.subscription.settle(delivery, accepted, second)
+    second.commit()
+    expect(test.queue('orders').count).toBe(0)
+    expect(client.refusals).toHaveLength(1)
+  })
+
   test('does nothing until it is committed, and then everything', async () => {
     const test = await TestBroker.open()
     const { client, consumer } = await withThree(test)

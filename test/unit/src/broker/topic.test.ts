@@ -308,6 +308,55 @@ describe('a retained message', () => {
     expect([foreign.texts, red.texts]).toEqual([['theirs'], ['mine']])
   })
 
+  test('goes when its time is over, from the memory and from the store', async () => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    const inSeconds = (seconds: number) => ({
+      retain: true,
+      durable: true,
+      expiresAt: test.clock.now() + seconds * 1000,
+    })
+    client.send('topic://a', 'short', inSeconds(5))
+    client.send('topic://b', 'replaced', inSeconds(5))
+    client.send('topic://b', 'lasting', { retain: true, durable: true })
+    client.send('topic://c', 'long', inSeconds(9))
+    await test.advance(5_000)
+    expect(test.broker.retained.count).toBe(2)
+    const next = await TestBroker.open({ store: test.store, clock: test.clock })
+    expect(next.broker.retained.count).toBe(2)
+    for (const one of [test, next]) await one.advance(4_000)
+    for (const one of [test, next]) expect([one.broker.retained.count, one.broker.memory.bytes]).toEqual([1, 407])
+    const last = await TestBroker.open({ store: test.store, clock: test.clock })
+    expect(last.broker.retained.count).toBe(1)
+  })
+
+  test('that is replaced again and again leaves nothing behind until it would have expired', async () => {
+    const test = await TestBroker.open()
+    const client = test.connect()
+    for (let count = 0; count < 5_000; count += 1) {
+      client.send('topic://a', `m${count}`, { retain: true, expiresAt: test.clock.now() + 1000 + count })
+    }
+    await test.advance(5_998)
+    expect(test.broker.retained.count).toBe(1)
+    await test.advance(1)
+    expect([test.broker.retained.count, test.broker.memory.bytes]).toEqual([0, 0])
+  })
+
+  test.each([
+    ['never', true, 0],
+    ['as-sent', false, 0],
+    ['as-sent', true, 1],
+    ['always', false, 1],
+  ] as const)('is stored as the policy %s says (durable: %s)', async (persistent, isDurable, count) => {
+    const policies = [policyRule('topic://a', { persistent })]
+    const test = await TestBroker.open({ policies })
+    test.connect().send('topic://a', 'm', { retain: true, durable: isDurable })
+    await test.settle()
+    expect(test.broker.retained.count).toBe(1)
+    const next = await TestBroker.open({ store: test.store, policies })
+    expect(next.broker.retained.count).toBe(count)
+  })
+
   test('is not kept beyond the limit, but an old one can be replaced', async () => {
     const test = await TestBroker.open({ limits: { retainedMessagesMax: 1 } })
     const client = test.connect()
