@@ -17,6 +17,8 @@ import { VirtualClock } from './virtual-clock.ts'
 export interface TestBrokerOptions extends ServerOptions {
   /** `virtual`, the default: time stands still until {@link TestBroker.advance}; `system`: it passes. */
   readonly clock?: 'virtual' | 'system'
+  /** How long connections must be silent, in milliseconds of real time, to be taken as idle. Default 50. */
+  readonly quietMs?: number
   /** How long an expectation waits for what it expects, in milliseconds of real time. Default 2000. */
   readonly waitMs?: number
 }
@@ -28,9 +30,13 @@ export interface IdleOptions {
   readonly timeoutMs?: number
 }
 
-/** Rounds of the event loop in which nothing happens, and milliseconds that follow in which nothing does either. */
+/** Rounds of the event loop without anything happening after which a broker that has no connections is at rest. */
 const quietRounds = 10
-const quietMs = 3
+/**
+ * How long nothing must come from connections. Longer than the 40 ms for which an operating system may hold back the rest
+ * of a frame: clients that write frames in pieces, with Nagle's algorithm on, wait for an acknowledgement that is delayed.
+ */
+const quietMsDefault = 50
 const year = '365d'
 
 /** What looks on. */
@@ -61,10 +67,10 @@ export class TestBroker {
   }
 
   static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
-    const { clock: kind = 'virtual', waitMs = 2000, ...given } = options
+    const { clock: kind = 'virtual', waitMs = 2000, quietMs = quietMsDefault, ...given } = options
     const clock = kind === 'virtual' ? new VirtualClock(systemClock.now()) : undefined
     const faults = new Faults()
-    const watch = { faults, recorder: new Recorder(), pulse: new Pulse(faults) }
+    const watch = { faults, recorder: new Recorder(), pulse: new Pulse(faults, quietMs) }
     const parts: ServerParts = {
       clock: clock ?? systemClock,
       turn: watch.pulse.turn,
@@ -215,10 +221,12 @@ export class TestBroker {
 class Pulse {
   readonly turn: Turn
   readonly #faults: Faults
+  readonly #quietMs: number
   #turns: number
 
-  constructor(faults: Faults) {
+  constructor(faults: Faults, quietMs: number) {
     this.#faults = faults
+    this.#quietMs = quietMs
     this.#turns = 0
     this.turn = new Turn((run) => {
       this.#turns += 1
@@ -237,7 +245,8 @@ class Pulse {
     while (count !== this.count) {
       count = this.count
       for (let round = 0; round < quietRounds; round += 1) await new Promise((resolve) => setImmediate(resolve))
-      for (let ms = 0; ms < quietMs; ms += 1) await new Promise((resolve) => setTimeout(resolve, 1))
+      if (count !== this.count || this.#faults.connectionCount === 0) continue
+      await new Promise((resolve) => setTimeout(resolve, this.#quietMs))
     }
   }
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { listenerNames } from '../../src/config/listeners.ts'
 
 /** Tests that run side by side cannot all have the same port; those that want one of these protocols ask for it. */
 const stompOnly = { MANIFOLDMQ_LISTENERS__MQTT__ENABLED: 'false', MANIFOLDMQ_LISTENERS__NATIVE__ENABLED: 'false' }
@@ -77,9 +78,7 @@ export const startAlone: readonly string[] = [
   'start',
   ...[
     'listeners.stomp.port=0',
-    'listeners.mqtt.enabled=false',
-    'listeners.amqp.enabled=false',
-    'listeners.ws.enabled=false',
+    ...listenerNames.filter((name) => name !== 'stomp').map((name) => `listeners.${name}.enabled=false`),
   ].flatMap((setting) => ['--set', setting]),
 ]
 
