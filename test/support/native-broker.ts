@@ -15,6 +15,7 @@ import { memoryWire } from '../../src/transport/memory.ts'
 import { SlabPool } from '../../src/transport/slab-pool.ts'
 import type { WireServices } from '../../src/transport/wire.ts'
 import { Turn } from '../../src/turn.ts'
+import { FrameCutter } from './frame-cutter.ts'
 import { StompTestClient } from './stomp-client.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
@@ -33,8 +34,10 @@ export class NativeBroker implements AsyncDisposable {
   readonly services: WireServices
   /** The clients' ends of the wires, in the order of connecting. */
   readonly streams: Duplex[]
-  /** Called with every chunk of a client before the broker gets it. False: it is dropped. */
-  onChunk: ((chunk: Buffer, stream: Duplex) => void) | undefined
+  /** How many frames pass on the wire that is opened next, in each direction, before it is cut. */
+  cut: { readonly toBroker: number; readonly toClient: number } | undefined
+  /** Frames that have passed on all wires that were to be cut. */
+  readonly cutters: { readonly toBroker: FrameCutter; readonly toClient: FrameCutter }[]
   readonly #native: Protocol
   readonly #stomp: Protocol
   readonly #connections: Connection[]
@@ -42,7 +45,8 @@ export class NativeBroker implements AsyncDisposable {
   private constructor(options: NativeBrokerOptions) {
     this.clock = new VirtualClock()
     this.streams = []
-    this.onChunk = undefined
+    this.cut = undefined
+    this.cutters = []
     this.#connections = []
     const limits = { ...defaultLimits, ...options.limits }
     const turn = new Turn()
@@ -102,13 +106,21 @@ export class NativeBroker implements AsyncDisposable {
     return WirePeer.dial(
       async (transport) => {
         const stream = this.wire()
-        stream.on('data', (chunk: Buffer) => transport.data(chunk))
+        const { toBroker = Number.POSITIVE_INFINITY, toClient = Number.POSITIVE_INFINITY } = this.cut ?? {}
+        this.cut = undefined
+        const gates = { toBroker: new FrameCutter(toBroker), toClient: new FrameCutter(toClient) }
+        this.cutters.push(gates)
+        stream.on('data', (chunk: Buffer) => {
+          transport.data(gates.toClient.push(chunk))
+          if (gates.toClient.isShut) stream.destroy()
+        })
         stream.on('close', () => transport.closed(undefined))
         return {
           write: (bytes, done) => {
-            this.onChunk?.(Buffer.from(bytes), stream)
+            const passing = Buffer.from(gates.toBroker.push(bytes))
             if (stream.destroyed) done()
-            else stream.write(bytes, () => done())
+            else stream.write(passing, () => done())
+            if (gates.toBroker.isShut && !stream.writableEnded) stream.end()
           },
           end: () => stream.end(),
           destroy: () => stream.destroy(),

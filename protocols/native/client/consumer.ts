@@ -271,6 +271,7 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
     this.#front = 0
     this.#settled = []
     this.#takenCount = 0
+    this.#isTouched = false
     this.#epoch += 1
     this.#used()
     this.#sink?.interrupted?.()

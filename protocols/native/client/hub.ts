@@ -55,6 +55,7 @@ export class Hub implements PeerEvents {
   #peer: Peer | undefined
   #lostEarly: ManifoldError | undefined
   #lastLink: number
+  #epoch: number
   #lastCorr: number
   #clockOffsetMs: number
   #closedBy: ManifoldError | undefined
@@ -70,6 +71,7 @@ export class Hub implements PeerEvents {
     this.#peer = undefined
     this.#lostEarly = undefined
     this.#lastLink = 0
+    this.#epoch = 0
     this.#lastCorr = 0
     this.#clockOffsetMs = 0
     this.#closedBy = undefined
@@ -83,6 +85,11 @@ export class Hub implements PeerEvents {
   /** The connection there is now. */
   get peer(): Peer | undefined {
     return this.#peer
+  }
+
+  /** How many connections have gone. */
+  get epoch(): number {
+    return this.#epoch
   }
 
   /** Why no link can be opened any more. */
@@ -234,6 +241,7 @@ export class Hub implements PeerEvents {
       return
     }
     this.#peer = undefined
+    this.#epoch += 1
     this.#touched = []
     for (const link of [...this.#producers.values(), ...this.#consumers.values()]) link.interrupted(error)
     this.#forgetAsked(

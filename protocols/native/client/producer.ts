@@ -2,7 +2,7 @@ import type { Rejection } from '../encoder.ts'
 import type { FieldMap } from '../fields.ts'
 import { type Outgoing, outgoing, type Payload, type SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
-import { aborted, fromFields, ManifoldError, TimeoutError } from './errors.ts'
+import { aborted, ConnectionError, fromFields, ManifoldError, TimeoutError } from './errors.ts'
 import type { Hub, ProducerEnd } from './hub.ts'
 import type { Peer } from './peer.ts'
 import { type WaitOptions, watch } from './wait.ts'
@@ -172,6 +172,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     this.#isOpen = false
     this.#credit = 0
     this.#written = 0
+    this.#dropTransacted()
     this.#dropGivenUp()
   }
 
@@ -336,10 +337,25 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     })
   }
 
+  /** A transaction ends with its connection: none of its sends is carried over to the next one. */
+  #dropTransacted(): void {
+    const rest = this.#queue.slice(this.#front)
+    if (!rest.some(({ transaction }) => transaction > 0)) return
+    const sentence = 'the connection was lost: the transaction is rolled back'
+    for (const pending of rest) {
+      if (pending.transaction > 0)
+        settle(pending, new ConnectionError('connection-lost', sentence, { retryable: true }))
+    }
+    this.#keep(rest.filter(({ transaction }) => transaction === 0))
+  }
+
   /** After a loss nobody waits for the sends that were given up: they are not sent again. */
   #dropGivenUp(): void {
     if (this.#options.name !== undefined) return
-    const kept = this.#queue.slice(this.#front).filter((pending) => pending.reject !== undefined)
+    this.#keep(this.#queue.slice(this.#front).filter((pending) => pending.reject !== undefined))
+  }
+
+  #keep(kept: Pending[]): void {
     this.#firstSeq += this.#queue.length - this.#front - kept.length
     this.#queue = kept
     this.#front = 0

@@ -22,6 +22,8 @@ export class TransactionScope {
   readonly #pullers: Map<string, Puller>
   readonly #received: { readonly puller: Puller; readonly message: Message<unknown> }[]
   readonly #sends: Promise<void>[]
+  /** The connection it belongs to. */
+  readonly #epoch: number
   #isOver: boolean
 
   constructor(host: TransactionHost, number: number) {
@@ -30,6 +32,7 @@ export class TransactionScope {
     this.#pullers = new Map()
     this.#received = []
     this.#sends = []
+    this.#epoch = host.hub.epoch
     this.#isOver = false
   }
 
@@ -73,7 +76,8 @@ export class TransactionScope {
       await this.rollback()
       throw refused.reason
     }
-    if (this.#received.some(({ puller, message }) => message.epoch !== puller.epoch)) {
+    if (this.#epoch !== this.#host.hub.epoch) {
+      await this.rollback()
       throw new ConnectionError('connection-lost', 'the connection was lost: the transaction is rolled back', {
         retryable: true,
       })
@@ -124,8 +128,6 @@ export class Puller implements Sink {
   #waiting: ((message: Message<unknown> | undefined) => void) | undefined
   #failure: ManifoldError | undefined
   #last: Promise<unknown>
-  /** How many connections it has lost. */
-  epoch: number
 
   constructor(
     { hub, replyWith }: Pick<TransactionHost, 'hub' | 'replyWith'>,
@@ -138,7 +140,6 @@ export class Puller implements Sink {
     this.#waiting = undefined
     this.#failure = undefined
     this.#last = Promise.resolve()
-    this.epoch = 0
     this.#started = this.consumer.start(this)
     this.#started.catch(() => undefined)
   }
@@ -164,7 +165,6 @@ export class Puller implements Sink {
   }
 
   interrupted(): void {
-    this.epoch += 1
     if (this.#waiting !== undefined) this.consumer.pull()
   }
 
