@@ -10,6 +10,7 @@ export {
   type Annotations,
   type Body,
   type ContentFormat,
+  type LazyContent,
   Message,
   type MessageInit,
   type MessageSource,

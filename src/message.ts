@@ -61,6 +61,15 @@ export interface Annotations {
   readonly [name: string]: string | number
 }
 
+/** A message handed over within the process as an object: its content is made only if somebody needs the bytes. */
+export interface LazyContent {
+  /** What was sent; nobody may change it any more. */
+  readonly payload: unknown
+  /** About as many bytes as the content would have; counted against limits. */
+  readonly roughBytes: number
+  encode(): { readonly content: Uint8Array; readonly bodyOffset: number }
+}
+
 export interface MessageInit {
   readonly address: Address
   readonly format: ContentFormat
@@ -77,6 +86,8 @@ export interface MessageInit {
   readonly source: MessageSource
   readonly number: number
   readonly annotations: Annotations | undefined
+  /** Instead of `content`, which is not looked at then. */
+  readonly lazy?: LazyContent | undefined
 }
 
 /** There are ten lists in a queue; what is no number is normal. */
@@ -86,6 +97,7 @@ function priorityOf(given: number): number {
   return given < 0 ? 0 : 9
 }
 
+const noBytes = new Uint8Array(0)
 /** Bytes a message costs beside its content: objects, list links, index entries. Counted against memory limits. */
 const overheadBytes = 400
 
@@ -96,9 +108,9 @@ const overheadBytes = 400
 export class Message {
   readonly address: Address
   readonly format: ContentFormat
-  readonly content: Uint8Array
-  readonly bodyOffset: number
   readonly durable: boolean
+  /** Set while it is an object of this process. */
+  readonly lazy: LazyContent | undefined
   /** 0 to 9; 4 is normal. */
   readonly priority: number
   /** Milliseconds since the epoch; 0: never. */
@@ -118,13 +130,13 @@ export class Message {
   readonly annotations: Annotations | undefined
   /** How many queues hold it; kept by the broker's memory account. */
   holders: number
+  #content: Uint8Array | undefined
+  #bodyOffset: number
   #view: MessageView | undefined
 
   constructor(init: MessageInit) {
     this.address = init.address
     this.format = init.format
-    this.content = init.content
-    this.bodyOffset = init.bodyOffset
     this.durable = init.durable
     this.priority = priorityOf(init.priority)
     this.expiresAt = init.expiresAt
@@ -135,7 +147,10 @@ export class Message {
     this.source = init.source
     this.number = init.number
     this.annotations = init.annotations
+    this.lazy = init.lazy
     this.holders = 0
+    this.#content = init.lazy === undefined ? init.content : undefined
+    this.#bodyOffset = init.bodyOffset
     this.#view = undefined
   }
 
@@ -144,9 +159,23 @@ export class Message {
     return this.source.idPrefix + this.number
   }
 
-  /** Bytes counted against limits. */
+  get content(): Uint8Array {
+    return this.#content ?? this.#encode()
+  }
+
+  get bodyOffset(): number {
+    if (this.#content === undefined) this.#encode()
+    return this.#bodyOffset
+  }
+
+  /** Bytes of the content, or about as many if that has not been made. */
+  get contentBytes(): number {
+    return this.lazy === undefined ? (this.#content?.length ?? 0) : this.lazy.roughBytes
+  }
+
+  /** Bytes counted against limits; the same for as long as the message lives. */
   get size(): number {
-    return this.content.length + overheadBytes
+    return this.contentBytes + overheadBytes
   }
 
   /** Length of the body in bytes. */
@@ -169,8 +198,8 @@ export class Message {
     return {
       address: this.address,
       format: this.format,
-      content: this.content,
-      bodyOffset: this.bodyOffset,
+      content: this.#content ?? noBytes,
+      bodyOffset: this.#bodyOffset,
       durable: this.durable,
       priority: this.priority,
       expiresAt: this.expiresAt,
@@ -181,6 +210,14 @@ export class Message {
       source: this.source,
       number: this.number,
       annotations: this.annotations,
+      lazy: this.lazy,
     }
+  }
+
+  #encode(): Uint8Array {
+    const made = this.lazy?.encode() ?? { content: new Uint8Array(0), bodyOffset: 0 }
+    this.#content = made.content
+    this.#bodyOffset = made.bodyOffset
+    return made.content
   }
 }

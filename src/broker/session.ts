@@ -316,10 +316,10 @@ export class BrokerSession implements Session, Sender, Confirmable {
   /** `ahead`: bytes of messages that are to be put before this one. */
   #admit(destination: Destination, message: Message, ahead: number): 'take' | 'hold' | BrokerError {
     const { memory, limits } = this.#host
-    if (message.content.length > limits.messageBytesMax) {
+    if (message.contentBytes > limits.messageBytesMax) {
       return new BrokerError(
         'message-too-large',
-        `a message of ${message.content.length} bytes is over the limit of ${limits.messageBytesMax}`,
+        `a message of ${message.contentBytes} bytes is over the limit of ${limits.messageBytesMax}`,
       )
     }
     if (message.durable && this.#host.storeRefusal !== undefined) return this.#host.storeRefusal
