@@ -59,6 +59,10 @@ const dial: Dial = async ({ scheme, url }, { hello, environment }, events, signa
       const { openSocket } = await import('./client/sockets.ts')
       return await WirePeer.dial((transport) => openSocket(scheme, url, transport, signal), options, events, signal)
     }
+    case 'vm': {
+      const { dialVm } = await import('./client/vm.ts')
+      return await dialVm(url, { hello, environment }, events)
+    }
     default:
       throw new ManifoldError('invalid-request', `this client does not speak ${scheme}://`)
   }

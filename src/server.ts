@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { type LoadedProtocol, protocols } from '../protocols/index.ts'
+import { nativeFormat } from '../protocols/native/content.ts'
 import { Address } from './address.ts'
 import { type Access, type Identity, openAccess } from './broker/access.ts'
 import { Broker } from './broker/broker.ts'
@@ -19,6 +20,7 @@ import { BrokerError } from './errors.ts'
 import { createLog, type Log, silentLog } from './log.ts'
 import type { Message } from './message.ts'
 import type { Protocol } from './protocol.ts'
+import { announce } from './running.ts'
 import type { Session, SessionEvents } from './session.ts'
 import { JournalStore } from './store/journal-store.ts'
 import { MemoryStore } from './store/memory-store.ts'
@@ -138,7 +140,13 @@ export class Server {
       throw error
     }
     server = new Server(config, broker, open, log)
+    announce(server)
     return server
+  }
+
+  /** The broker itself, for clients within this process. */
+  get core(): Broker {
+    return this.#broker
   }
 
   /** The address of a protocol's listener; throws if it has none. */
@@ -248,7 +256,7 @@ interface Ingredients {
 }
 
 function brokerOf({ config, store, loaded, log, parts }: Ingredients, onFailure: (error: BrokerError) => void): Broker {
-  const known = [embeddedFormat, ...loaded.flatMap((one) => one.formats)]
+  const known = [embeddedFormat, nativeFormat, ...loaded.flatMap((one) => one.formats)]
   const formats = new Map(known.map((format) => [format.name, format]))
   return new Broker({
     name: config.name,

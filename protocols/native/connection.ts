@@ -46,7 +46,6 @@ export interface Shared {
   /** Told to clients: `ManifoldMQ/1.0.0`. */
   readonly serverName: string
   readonly facts: SectionFacts
-  readonly named: Map<string, ProducerLink>
 }
 
 /** Silent for this many heart-beats, the peer is given up. */
@@ -209,8 +208,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
         this.#fail(result)
         return
       }
-      const { named } = this.#shared
-      const session = new NativeSession(this, { broker, identity: result, options, named, now: () => this.now })
+      const session = new NativeSession(this, { broker, identity: result, options, now: () => this.now })
       const id = session.open()
       if (id instanceof BrokerError) this.#fail(id)
       else this.#welcome(session, id, hello)

@@ -3,7 +3,6 @@ import { NativeConnection } from './connection.ts'
 import { nativeFormat } from './content.ts'
 import { startsPreface } from './frame.ts'
 import { defaultNativeOptions, type NativeOptions } from './limits.ts'
-import type { ProducerLink } from './producer-link.ts'
 import { SectionFacts } from './section.ts'
 
 /** The content formats of native messages, for the store to find them by name. */
@@ -13,14 +12,13 @@ export const nativeFormats: readonly ContentFormat[] = [nativeFormat]
 export function createNative(serverName: string, options: Partial<NativeOptions> = {}): Protocol {
   const settings: NativeOptions = { ...defaultNativeOptions, ...options }
   const facts = new SectionFacts()
-  const named = new Map<string, ProducerLink>()
   return {
     name: 'native',
     sniffBytes: 4,
     webSocketSubprotocols: ['mnp.v1'],
     recognises: startsPreface,
     accept(wire: Wire, broker: Broker): void {
-      new NativeConnection(wire, { broker, options: settings, serverName, facts, named })
+      new NativeConnection(wire, { broker, options: settings, serverName, facts })
     },
   }
 }

@@ -21,6 +21,7 @@ import type { Fields } from './encoder.ts'
 import type { FieldMap } from './fields.ts'
 import { OutcomeCode, TransactionEnd } from './frame.ts'
 import { linkMax, type NativeOptions } from './limits.ts'
+import { namedProducers } from './named.ts'
 import { type Confirm, ProducerLink } from './producer-link.ts'
 import { ProducerState } from './producer-state.ts'
 import { subscribeRequest } from './subscribe-request.ts'
@@ -54,8 +55,6 @@ export interface NativeSessionOptions {
   readonly broker: Broker
   readonly identity: Identity
   readonly options: NativeOptions
-  /** Live links of named producers, of all sessions of the broker. */
-  readonly named: Map<string, ProducerLink>
   readonly now: () => number
 }
 
@@ -66,6 +65,8 @@ export class NativeSession implements SessionEvents {
   readonly #producers: Map<number, ProducerLink>
   readonly #consumers: Map<number, ConsumerLink>
   readonly #transactions: Map<number, OpenTransaction>
+  /** Live links of named producers, of all sessions of the broker. */
+  readonly #named: Map<string, ProducerLink>
   #touched: ProducerLink[]
   #session: Session | undefined
   #awaited: Awaited[]
@@ -78,6 +79,7 @@ export class NativeSession implements SessionEvents {
     this.#producers = new Map()
     this.#consumers = new Map()
     this.#transactions = new Map()
+    this.#named = namedProducers(given.broker)
     this.#touched = []
     this.#session = undefined
     this.#awaited = []
@@ -296,7 +298,7 @@ export class NativeSession implements SessionEvents {
   #newProducer(link: number, fields: FieldMap): ProducerLink | BrokerError {
     const fault = this.#linkFault(link)
     if (fault !== undefined) return fault
-    const { broker, identity, options, named } = this.#given
+    const { broker, identity, options } = this.#given
     const to = fields.text('destination')
     const address = to === undefined ? undefined : Address.parse(to)
     if (address instanceof BrokerError) return address
@@ -317,7 +319,7 @@ export class NativeSession implements SessionEvents {
     const session = broker.connect(identity, made)
     if (session instanceof BrokerError) return session
     made.open(session)
-    if (state !== undefined) takeOver(named, state.key, made)
+    if (state !== undefined) takeOver(this.#named, state.key, made)
     return made
   }
 
@@ -340,7 +342,7 @@ export class NativeSession implements SessionEvents {
       this.#producers.delete(link)
       producer.endOfInput()
       const key = producer.state?.key
-      if (key !== undefined && this.#given.named.get(key) === producer) this.#given.named.delete(key)
+      if (key !== undefined && this.#named.get(key) === producer) this.#named.delete(key)
       producer.close(how)
     }
     const consumer = this.#consumers.get(link)

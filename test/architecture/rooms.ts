@@ -41,7 +41,14 @@ const rooms: readonly Room[] = [
   {
     name: 'client for Node',
     files: /^src\/client(\.ts|\/)/,
-    may: [foundation, /^protocols\/native\//, /^src\/client\//, /^src\/(server|core)\.ts$/, /^src\/transport\//],
+    may: [
+      foundation,
+      /^protocols\/native\//,
+      /^src\/client\//,
+      /^src\/(server|running|core)\.ts$/,
+      /^src\/transport\//,
+    ],
+    mayTypes: [/^src\/broker\/broker\.ts$/],
     node: /^node:(net|tls)$/,
   },
   {
@@ -106,7 +113,7 @@ const rooms: readonly Room[] = [
     node: nothing,
   },
   { name: 'testing', files: /^src\/testing\//, may: [anything], node: anything },
-  { name: 'composition', files: /^src\/(server|main|index|testing)\.ts$/, may: [anything], node: anything },
+  { name: 'composition', files: /^src\/(server|running|main|index|testing)\.ts$/, may: [anything], node: anything },
   { name: 'foundation', files: foundation, may: [foundation], node: /^node:(os|v8)$/ },
 ]
 
@@ -127,7 +134,7 @@ const packages: Readonly<Record<string, RegExp>> = {
 
 /** Files that few may import. */
 const guarded: readonly { readonly file: RegExp; readonly importers: RegExp }[] = [
-  { file: /^src\/server\.ts$/, importers: /^src\/(index|testing|testing\/[a-z-]+|cli\/start|client\/vm)\.ts$/ },
+  { file: /^src\/server\.ts$/, importers: /^src\/(running|index|testing|testing\/[a-z-]+|cli\/start|client\/vm)\.ts$/ },
   { file: /^src\/main\.ts$/, importers: nothing },
 ]
 

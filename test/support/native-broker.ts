@@ -7,6 +7,7 @@ import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
 import { openAccess } from '../../src/broker/access.ts'
 import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
 import type { PolicyRule } from '../../src/broker/policy.ts'
+import { VmPeer } from '../../src/client/vm-peer.ts'
 import { embeddedFormat } from '../../src/embedded-format.ts'
 import { defaultLimits, type Limits } from '../../src/limits.ts'
 import type { Protocol } from '../../src/protocol.ts'
@@ -18,6 +19,9 @@ import { Turn } from '../../src/turn.ts'
 import { FrameCutter } from './frame-cutter.ts'
 import { StompTestClient } from './stomp-client.ts'
 import { VirtualClock } from './virtual-clock.ts'
+
+export const carriers = ['a wire', 'vm:// by value', 'vm:// by reference'] as const
+export type Carrier = (typeof carriers)[number]
 
 export interface NativeBrokerOptions {
   readonly native?: Partial<NativeOptions>
@@ -34,6 +38,8 @@ export class NativeBroker implements AsyncDisposable {
   readonly services: WireServices
   /** The clients' ends of the wires, in the order of connecting. */
   readonly streams: Duplex[]
+  /** What carries the connections of {@link connect}. */
+  carrier: Carrier
   /** How many frames pass on the wire that is opened next, in each direction, before it is cut. */
   cut: { readonly toBroker: number; readonly toClient: number } | undefined
   /** Frames that have passed on all wires that were to be cut. */
@@ -45,6 +51,7 @@ export class NativeBroker implements AsyncDisposable {
   private constructor(options: NativeBrokerOptions) {
     this.clock = new VirtualClock()
     this.streams = []
+    this.carrier = 'a wire'
     this.cut = undefined
     this.cutters = []
     this.#connections = []
@@ -94,7 +101,8 @@ export class NativeBroker implements AsyncDisposable {
     }
   }
 
-  async connect(options: ConnectOptions = {}, dial: Dial = this.dial): Promise<Connection> {
+  async connect(options: ConnectOptions = {}): Promise<Connection> {
+    const dial = this.carrier === 'a wire' ? this.dial : this.dialVm
     const connection = await Connection.open('tcp://memory', { environment: this.environment, ...options }, dial)
     this.#connections.push(connection)
     return connection
@@ -132,6 +140,12 @@ export class NativeBroker implements AsyncDisposable {
       events,
       signal,
     )
+  }
+
+  /** Reaches this broker without a wire. */
+  readonly dialVm: Dial = (_endpoint, { hello, environment }, events) => {
+    const pass = this.carrier === 'vm:// by value' ? 'value' : 'reference'
+    return VmPeer.dial(this.broker, events, { pass, hello, environment, onOver: () => undefined })
   }
 
   async stomp(): Promise<StompTestClient> {

@@ -1,0 +1,362 @@
+import { bodyBytes, type Outgoing } from '../../protocols/native/client/body.ts'
+import type { Environment } from '../../protocols/native/client/environment.ts'
+import { ManifoldError } from '../../protocols/native/client/errors.ts'
+import type { Content } from '../../protocols/native/client/message.ts'
+import type { Dialled, Peer, PeerEvents } from '../../protocols/native/client/peer.ts'
+import type { HelloOptions } from '../../protocols/native/client/wire-peer.ts'
+import type { ClientSide } from '../../protocols/native/client-side.ts'
+import { nativeFormat, sectionOf } from '../../protocols/native/content.ts'
+import type { ErrorFields, Fields, Rejection, Settlement } from '../../protocols/native/encoder.ts'
+import { FieldMap } from '../../protocols/native/fields.ts'
+import { defaultNativeOptions } from '../../protocols/native/limits.ts'
+import type { ProducerLink } from '../../protocols/native/producer-link.ts'
+import { plainHead, readSection, type Section, type SectionHead, writeHead } from '../../protocols/native/section.ts'
+import { NativeSession } from '../../protocols/native/session.ts'
+import { GrowingBytes } from '../../protocols/native/writer.ts'
+import { Address } from '../address.ts'
+import type { Broker } from '../broker/broker.ts'
+import { BrokerError } from '../errors.ts'
+import { type LazyContent, Message } from '../message.ts'
+import type { Delivery } from '../session.ts'
+
+/** How messages are handed over: as sections, whose bodies are copied once, or as the objects they are. */
+export type Pass = 'value' | 'reference'
+
+const noBytes = new Uint8Array(0)
+const noAnnotations = Object.freeze(Object.create(null))
+
+/** What the broker says, handed on to the client. */
+class VmClientSide implements ClientSide {
+  readonly #events: PeerEvents
+  readonly #onEnd: (error: ErrorFields) => void
+  #lastAddress: Address | undefined
+  #lastAddressText: string
+
+  constructor(events: PeerEvents, onEnd: (error: ErrorFields) => void) {
+    this.#events = events
+    this.#onEnd = onEnd
+    this.#lastAddress = undefined
+    this.#lastAddressText = ''
+  }
+
+  ok(corr: number, fields: Fields): void {
+    this.#events.ok(corr, fieldMap(fields))
+  }
+
+  error(corr: number, error: ErrorFields): void {
+    this.#events.error(corr, error)
+  }
+
+  accepted(link: number, upTo: number, rejections: readonly Rejection[]): void {
+    this.#events.accepted(link, upTo, rejections)
+  }
+
+  deliver(link: number, number: number, delivery: Delivery): void {
+    const { message } = delivery
+    if (message.address !== this.#lastAddress) {
+      this.#lastAddress = message.address
+      this.#lastAddressText = message.address.toString()
+    }
+    const facts = {
+      number,
+      redelivered: delivery.redelivered,
+      isRetained: delivery.isRetained,
+      deliveryCount: delivery.deliveryCount,
+      origin: message.source.idPrefix,
+      messageNumber: message.number,
+      address: this.#lastAddressText,
+      annotations: message.annotations ?? noAnnotations,
+    }
+    this.#events.deliver(link, facts, new VmContent(message))
+  }
+
+  costOf({ message }: Delivery): number {
+    return message.contentBytes
+  }
+
+  credit(link: number, messages: number, bytes: number): void {
+    this.#events.credit(link, messages, bytes)
+  }
+
+  creditUsed(link: number, unused: number): void {
+    this.#events.creditUsed(link, unused)
+  }
+
+  closeLink(link: number, error: ErrorFields | undefined): void {
+    this.#events.linkClosed(link, error)
+  }
+
+  end(error: ErrorFields): void {
+    this.#onEnd(error)
+  }
+}
+
+type Identity = ConstructorParameters<typeof NativeSession>[1]['identity']
+
+/** A broker in the same process: the commands of the protocol as calls, with nothing encoded. */
+export class VmPeer implements Peer {
+  readonly isCongested = false
+  readonly #broker: Broker
+  readonly #events: PeerEvents
+  readonly #pass: Pass
+  readonly #session: NativeSession
+  readonly #addresses: Map<string, Address>
+  readonly #onOver: () => void
+  #isInputOpen: boolean
+  #isOver: boolean
+
+  private constructor(
+    broker: Broker,
+    identity: Identity,
+    events: PeerEvents,
+    given: { readonly pass: Pass; readonly onOver: () => void },
+  ) {
+    this.#broker = broker
+    this.#events = events
+    this.#pass = given.pass
+    this.#addresses = new Map()
+    this.#onOver = given.onOver
+    this.#isInputOpen = false
+    this.#isOver = false
+    const { messageBytesMax } = broker.limits
+    const options = {
+      ...defaultNativeOptions,
+      limits: { ...defaultNativeOptions.limits, bodyBytesMax: messageBytesMax },
+    }
+    const client = new VmClientSide(events, ({ name, text, retryable }) =>
+      this.#finish('clean', new ManifoldError(name, text, { retryable })),
+    )
+    this.#session = new NativeSession(client, { broker, identity, options, now: () => broker.clock.now() })
+  }
+
+  /** Begins a session at the broker. Rejects with its refusal. */
+  static dial(
+    broker: Broker,
+    events: PeerEvents,
+    given: {
+      readonly pass: Pass
+      readonly hello: HelloOptions
+      readonly environment: Environment
+      readonly onOver: () => void
+    },
+  ): Promise<Dialled> {
+    const { hello, environment, pass, onOver } = given
+    const { user, password, clientId } = hello
+    return new Promise((resolve, reject) => {
+      const login = { user, password, clientId, protocol: 'native', remote: 'vm', isLocal: true }
+      broker.authenticate(login, (identity) => {
+        if (identity instanceof BrokerError) {
+          reject(refusal(identity))
+          return
+        }
+        const peer = new VmPeer(broker, identity, events, { pass, onOver })
+        const id = peer.#session.open()
+        if (id instanceof BrokerError) reject(refusal(id))
+        else {
+          const clockOffsetMs = broker.clock.now() - environment.now()
+          const welcome = { connectionId: id, broker: broker.name, product: 'ManifoldMQ', clockOffsetMs }
+          resolve({ peer, welcome })
+        }
+      })
+    })
+  }
+
+  open(kind: 'producer' | 'consumer', corr: number, link: number, fields: Fields): void {
+    if (this.#isOver) return
+    if (kind === 'producer') this.#session.openProducer(corr, link, fieldMap(fields))
+    else this.#session.openConsumer(corr, link, fieldMap(fields))
+  }
+
+  closeLink(corr: number, link: number): void {
+    if (!this.#isOver) this.#session.closeLink(corr, link)
+  }
+
+  send(link: number, seq: number, sent: Outgoing, transaction: number): number {
+    const producer = this.#session.producer(link)
+    if (this.#isOver || producer === undefined) return 0
+    if (!this.#isInputOpen) this.#openInput()
+    const address = producer.address ?? this.#addressOf(sent.head?.to)
+    const cost = this.#pass === 'reference' ? sent.roughBytes : 0
+    if (address instanceof BrokerError || producer.session === undefined) {
+      this.#charge(producer, seq, cost)
+      producer.refuse(
+        seq,
+        address instanceof BrokerError ? address : new BrokerError('deleted', 'the producer is closed'),
+      )
+      return cost
+    }
+    const head = sent.head ?? plainHead
+    const content = this.#pass === 'value' ? contentOf(sent) : undefined
+    const bytes = content?.content.length ?? cost
+    this.#charge(producer, seq, bytes)
+    if (producer.isDuplicate(seq)) {
+      producer.send(seq, undefined)
+      return bytes
+    }
+    const now = this.#broker.clock.now()
+    const { source } = producer.session
+    const message = new Message({
+      address,
+      format: nativeFormat,
+      content: content?.content ?? noBytes,
+      bodyOffset: content?.bodyOffset ?? 0,
+      durable: sent.persistent,
+      priority: head.priority,
+      expiresAt: head.expiresAt,
+      deliverAt: head.deliverAt > now ? head.deliverAt : 0,
+      timestamp: now,
+      groupId: head.groupId,
+      retain: head.retain,
+      source,
+      number: source.next(),
+      annotations: undefined,
+      lazy: content === undefined ? new Reference(sent) : undefined,
+    })
+    if (transaction > 0) producer.sendIn(transaction, seq, message)
+    else producer.send(seq, message)
+    return bytes
+  }
+
+  settle(settlement: Settlement, corr: number, transaction: number): void {
+    if (!this.#isOver) this.#session.settle(corr, transaction, settlement)
+  }
+
+  credit(link: number, messages: number, bytes: number, drain: boolean): void {
+    if (!this.#isOver) this.#session.credit(link, messages, bytes, drain)
+  }
+
+  endTransaction(corr: number, transaction: number, how: number): void {
+    if (!this.#isOver) this.#session.endTransaction(corr, transaction, how)
+  }
+
+  destination(corr: number, fields: Fields): void {
+    if (!this.#isOver) this.#session.destination(corr, fieldMap(fields))
+  }
+
+  flush(): void {
+    // Everything has been handed over.
+  }
+
+  end(): void {
+    this.#finish('clean', new ManifoldError('closed', 'the connection has been closed'))
+  }
+
+  destroy(error: ManifoldError): void {
+    this.#finish('lost', error)
+  }
+
+  /** The client keeps to its credit, or is broken. */
+  #charge(producer: ProducerLink, seq: number, bytes: number): void {
+    const fault = producer.fault(seq, bytes)
+    if (fault !== undefined) throw new Error(fault)
+  }
+
+  #openInput(): void {
+    this.#isInputOpen = true
+    queueMicrotask(() => {
+      this.#isInputOpen = false
+      if (!this.#isOver) this.#session.endOfInput()
+    })
+  }
+
+  #addressOf(text: string | undefined): Address | BrokerError {
+    if (text === undefined)
+      return new BrokerError('invalid-destination', 'neither its link nor the message says where to')
+    const known = this.#addresses.get(text)
+    if (known !== undefined) return known
+    const address = Address.parse(text)
+    if (address instanceof BrokerError) return address
+    if (this.#addresses.size >= 1024) this.#addresses.clear()
+    this.#addresses.set(text, address)
+    return address
+  }
+
+  #finish(how: 'clean' | 'lost', error: ManifoldError): void {
+    if (this.#isOver) return
+    this.#session.close(how)
+    this.#isOver = true
+    queueMicrotask(() => {
+      this.#events.lost(error)
+      this.#onOver()
+    })
+  }
+}
+
+/** A message by reference: what was sent, and what it would be as bytes. */
+class Reference implements LazyContent {
+  readonly sent: Outgoing
+
+  constructor(sent: Outgoing) {
+    this.sent = sent
+  }
+
+  get payload(): unknown {
+    return this.sent.payload
+  }
+
+  get roughBytes(): number {
+    return this.sent.roughBytes
+  }
+
+  encode(): { readonly content: Uint8Array; readonly bodyOffset: number } {
+    return contentOf(this.sent)
+  }
+}
+
+/** The head of a message by reference; its body only if it is asked for. */
+class ReferenceSection implements Section {
+  readonly head: SectionHead
+  readonly #sent: Outgoing
+
+  constructor(sent: Outgoing) {
+    const { kind, persistent } = sent
+    this.head = sent.head ?? { ...plainHead, kind, persistent }
+    this.#sent = sent
+  }
+
+  get body(): Uint8Array {
+    return bodyBytes(this.#sent)
+  }
+}
+
+/** A message of the broker as the client's. */
+class VmContent implements Content {
+  readonly #message: Message
+
+  constructor(message: Message) {
+    this.#message = message
+  }
+
+  get size(): number {
+    return this.#message.contentBytes
+  }
+
+  get reference(): { readonly payload: unknown } | undefined {
+    return this.#message.lazy
+  }
+
+  section(): Section {
+    const { lazy } = this.#message
+    return lazy instanceof Reference ? new ReferenceSection(lazy.sent) : readSection(sectionOf(this.#message))
+  }
+}
+
+function contentOf(sent: Outgoing): { readonly content: Uint8Array; readonly bodyOffset: number } {
+  const { kind, persistent } = sent
+  const body = bodyBytes(sent)
+  const bytes = new GrowingBytes(64 + body.length)
+  writeHead(bytes, sent.head ?? { ...plainHead, kind, persistent })
+  const bodyOffset = bytes.position
+  bytes.write(body)
+  return { content: bytes.bytes, bodyOffset }
+}
+
+function fieldMap(fields: Fields): FieldMap {
+  return new FieldMap(
+    Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])),
+  )
+}
+
+function refusal({ code, message, retryable }: BrokerError): ManifoldError {
+  return new ManifoldError(code, message, { retryable })
+}
