@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { StandaloneBroker } from './broker.ts'
-import type { Traits } from './clients.ts'
+import { type Carrier, portOf, type Traits } from './clients.ts'
 import type { Connection, Driver, Incoming, OpenOptions, Version } from './driver.ts'
+import type { Party } from './matrix.ts'
 import { RawConnection } from './raw.ts'
 import { Tap } from './tap.ts'
 
@@ -15,13 +16,15 @@ const absentMs = 300
 export class Bench {
   readonly traits: Traits
   readonly broker: StandaloneBroker
+  readonly #carrier: Carrier
   readonly #driver: Driver
   readonly #prefix: string
   readonly #opened: (() => unknown)[]
 
-  constructor(driver: Driver, traits: Traits, broker: StandaloneBroker, prefix: string) {
+  constructor({ driver, traits, carrier }: Party, broker: StandaloneBroker, prefix: string) {
     this.traits = traits
     this.broker = broker
+    this.#carrier = carrier
     this.#driver = driver
     this.#prefix = prefix
     this.#opened = []
@@ -40,8 +43,13 @@ export class Bench {
     return `/topic/${this.name(suffix)}`
   }
 
+  /** The port of a broker for the client under test. */
+  portOf(broker: StandaloneBroker): number {
+    return portOf(broker, this.#carrier)
+  }
+
   open(options: OpenOptions = {}): Promise<Connection> {
-    return this.#driver.open(options.port ?? this.broker.port, options)
+    return this.#driver.open(options.port ?? this.portOf(this.broker), options)
   }
 
   async raw(): Promise<RawConnection> {
@@ -51,7 +59,7 @@ export class Bench {
   }
 
   async tap(): Promise<Tap> {
-    const tap = await Tap.open(this.broker.port)
+    const tap = await Tap.open(this.portOf(this.broker))
     this.#opened.push(() => tap.close())
     return tap
   }

@@ -9,15 +9,23 @@ import { createInterface } from 'node:readline'
 export const beatMs = 500
 const startMsMax = 15_000
 
+interface Ports {
+  readonly stomp: number
+  readonly ws: number
+}
+
 /** A broker in a process of its own, as `manifoldmq start` runs it. */
 export class StandaloneBroker {
+  /** Of the STOMP listener, and of the one for WebSockets. */
   readonly port: number
+  readonly webSocketPort: number
   readonly #child: ChildProcess
   readonly #root: string
   readonly #folder: string
 
-  private constructor(child: ChildProcess, port: number, root: string, folder: string) {
-    this.port = port
+  private constructor(child: ChildProcess, ports: Ports, root: string, folder: string) {
+    this.port = ports.stomp
+    this.webSocketPort = ports.ws
     this.#child = child
     this.#root = root
     this.#folder = folder
@@ -25,23 +33,23 @@ export class StandaloneBroker {
 
   /** Starts a broker on any free port, with a data folder of its own. `root` is the folder of the repository. */
   static async start(root: string): Promise<StandaloneBroker> {
-    return StandaloneBroker.#start(root, 0, await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')))
+    return StandaloneBroker.#start(root, { stomp: 0, ws: 0 }, await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')))
   }
 
-  static async #start(root: string, port: number, folder: string): Promise<StandaloneBroker> {
+  static async #start(root: string, ports: Ports, folder: string): Promise<StandaloneBroker> {
     const main = join(root, 'dist', 'src', 'main.js')
     const settings = [
-      `listeners.stomp.port=${port}`,
+      `listeners.stomp.port=${ports.stomp}`,
       'listeners.mqtt.port=0',
       'listeners.native.port=0',
       'listeners.amqp.port=0',
       `listeners.stomp.heartBeatMs=${beatMs}ms`,
-      'listeners.ws.port=0',
+      `listeners.ws.port=${ports.ws}`,
       'log.level=error',
     ]
     const args = [main, 'start', ...settings.flatMap((setting) => ['--set', setting])]
     const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
-    return new StandaloneBroker(child, await readyPort(child), root, folder)
+    return new StandaloneBroker(child, await readyPorts(child), root, folder)
   }
 
   /** Stops it as a service manager would, with SIGTERM, and waits for its end. */
@@ -64,9 +72,9 @@ export class StandaloneBroker {
     return StandaloneBroker.start(this.#root)
   }
 
-  /** Another broker on the same port and with the same data, once this one has ended. */
+  /** Another broker on the same ports and with the same data, once this one has ended. */
   successor(): Promise<StandaloneBroker> {
-    return StandaloneBroker.#start(this.#root, this.port, this.#folder)
+    return StandaloneBroker.#start(this.#root, { stomp: this.port, ws: this.webSocketPort }, this.#folder)
   }
 
   /** Stops it and removes its data. */
@@ -76,8 +84,8 @@ export class StandaloneBroker {
   }
 }
 
-/** The port in the line `ready stomp tcp://127.0.0.1:PORT`. */
-function readyPort(child: ChildProcess): Promise<number> {
+/** The ports in the lines `ready stomp tcp://127.0.0.1:PORT` and `ready ws ws://127.0.0.1:PORT`. */
+function readyPorts(child: ChildProcess): Promise<Ports> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => fail(`the broker was not ready within ${startMsMax} ms`), startMsMax)
     const fail = (reason: string): void => {
@@ -88,11 +96,14 @@ function readyPort(child: ChildProcess): Promise<number> {
     child.on('error', (error) => fail(error.message))
     child.on('exit', (code, signal) => fail(`the broker has ended (${code ?? signal}) before it was ready`))
     if (child.stdout === null) return
+    const ports = new Map<string, number>()
     createInterface({ input: child.stdout }).on('line', (line) => {
-      const match = /^ready stomp tcp:\/\/.*:(\d+)$/.exec(line)
-      if (match === null) return
+      const [, name = '', port] = /^ready (\w+) \w+:\/\/.*:(\d+)$/.exec(line) ?? []
+      ports.set(name, Number(port))
+      const [stomp, ws] = [ports.get('stomp'), ports.get('ws')]
+      if (stomp === undefined || ws === undefined) return
       clearTimeout(timer)
-      resolve(Number(match[1]))
+      resolve({ stomp, ws })
     })
   })
 }

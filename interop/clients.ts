@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { StandaloneBroker } from './broker.ts'
 import { Driver, type Version } from './driver.ts'
 
 /** What a library itself does not do by the specification; the steps keep clear of it. Each is a fact of that release. */
@@ -15,11 +16,15 @@ export interface Traits {
   readonly repeats: boolean
 }
 
+export type Carrier = 'tcp' | 'ws'
+
 /** A client library: how it is brought here and started. */
 export interface Client {
   readonly name: string
   /** The language's own program that must be there. */
   readonly interpreter: string
+  /** What it talks over to the broker. */
+  readonly carrier: Carrier
   readonly traits: Traits
   /** Installs or builds what is missing; throws if that cannot be done. Returns the library's version. */
   readonly install: (root: string) => Promise<string>
@@ -33,10 +38,19 @@ const upright: Traits = {
   repeats: false,
 }
 
+/** 7.5.0: hdrValueEscape only once 1.2 is agreed, hdrValueUnEscape replaces `\r`, `\n`, `\c` before `\\`, names untouched. */
+const stompjsTraits: Traits = { ...upright, escapes: ['1.2'], unescapesNames: false, unescapesInOrder: false }
+
+/** The port that a client of this kind is to be sent to. */
+export function portOf(broker: StandaloneBroker, carrier: Carrier): number {
+  return carrier === 'ws' ? broker.webSocketPort : broker.port
+}
+
 export const clients: readonly Client[] = [
   {
     name: 'stomp.py',
     interpreter: 'python3',
+    carrier: 'tcp',
     traits: upright,
     install: installPython,
     start: (root) => new Driver(python(root), [join(root, 'interop/python/driver.py')], root),
@@ -44,6 +58,7 @@ export const clients: readonly Client[] = [
   {
     name: 'stompit',
     interpreter: 'node',
+    carrier: 'tcp',
     traits: upright,
     install: async (root) => versionOf(join(root, 'node_modules/stompit')),
     start: (root) => new Driver(process.execPath, [join(root, 'interop/node/stompit.js')], root),
@@ -51,14 +66,34 @@ export const clients: readonly Client[] = [
   {
     name: 'stompjs',
     interpreter: 'npm',
-    // 7.5.0: hdrValueEscape only once 1.2 is agreed, hdrValueUnEscape replaces `\r`, `\n`, `\c` before `\\`, names untouched.
-    traits: { ...upright, escapes: ['1.2'], unescapesNames: false, unescapesInOrder: false },
+    carrier: 'tcp',
+    traits: stompjsTraits,
     install: installStompjs,
-    start: (root) => new Driver(process.execPath, [join(root, 'interop/node/stompjs.js')], root),
+    start: (root) => new Driver(process.execPath, [join(root, 'interop/node/stompjs.js'), 'tcp'], root),
+  },
+  {
+    name: 'stompjs/ws',
+    interpreter: 'npm',
+    carrier: 'ws',
+    traits: stompjsTraits,
+    install: installStompjs,
+    start: (root) => new Driver(process.execPath, [join(root, 'interop/node/stompjs.js'), 'ws'], root),
+  },
+  {
+    name: 'Chromium',
+    interpreter: 'chromium',
+    carrier: 'ws',
+    traits: stompjsTraits,
+    install: async (root) => {
+      await installStompjs(root)
+      return (await run('chromium', ['--version'])).replace(/^\D*([\d.]+).*$/s, '$1')
+    },
+    start: (root) => new Driver(process.execPath, [join(root, 'interop/node/chromium.js')], root),
   },
   {
     name: 'go-stomp',
     interpreter: 'go',
+    carrier: 'tcp',
     traits: { ...upright, repeats: true },
     install: installGo,
     start: (root) => new Driver(goProgram(root), [], root),

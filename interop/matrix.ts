@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { next, versions } from './bench.ts'
-import type { Traits } from './clients.ts'
+import type { StandaloneBroker } from './broker.ts'
+import { type Carrier, portOf, type Traits } from './clients.ts'
 import type { Driver, Incoming, Outgoing, Version } from './driver.ts'
 
 /** A started client. */
 export interface Party {
   readonly name: string
+  readonly carrier: Carrier
   readonly traits: Traits
   readonly driver: Driver
 }
@@ -18,11 +20,11 @@ const everyByte = Buffer.from(Array.from({ length: 512 }, (_, index) => index % 
  * `from` sends and `to` receives, in every version on either side: each body must come out byte for byte, and the headers that
  * were sent, no more and no less.
  */
-export async function exchange(from: Party, to: Party, port: number): Promise<void> {
+export async function exchange(from: Party, to: Party, broker: StandaloneBroker): Promise<void> {
   for (const sends of versions) {
-    const sender = await from.driver.open(port, { version: sends })
+    const sender = await from.driver.open(portOf(broker, from.carrier), { version: sends })
     for (const receives of versions) {
-      const receiver = await to.driver.open(port, { version: receives })
+      const receiver = await to.driver.open(portOf(broker, to.carrier), { version: receives })
       const queue = `/queue/interop.matrix.${from.name}.${to.name}.${sends}.${receives}`
       await receiver.subscribe('s', queue)
       for (const message of messages(headersFor(from, sends, to, receives))) {

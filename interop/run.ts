@@ -55,7 +55,7 @@ async function main(): Promise<void> {
   for (const from of columns) {
     for (const to of columns) {
       const row = `sent by ${from.client.name}, received by`
-      await attempt(row, to, async () => exchange(partyOf(from), partyOf(to), broker.port))
+      await attempt(row, to, async () => exchange(partyOf(from), partyOf(to), broker))
     }
   }
   await broker.remove()
@@ -84,11 +84,11 @@ function partyOf(column: Column): Party {
   const { client } = column
   if (column.driver instanceof Error) throw column.driver
   if (column.driver.hasEnded) column.driver = client.start(root)
-  return { name: client.name, traits: client.traits, driver: column.driver }
+  return { name: client.name, carrier: client.carrier, traits: client.traits, driver: column.driver }
 }
 
-async function runStep(step: Step, { traits, driver }: Party, broker: StandaloneBroker, prefix: string): Promise<void> {
-  const bench = new Bench(driver, traits, broker, prefix)
+async function runStep(step: Step, party: Party, broker: StandaloneBroker, prefix: string): Promise<void> {
+  const bench = new Bench(party, broker, prefix)
   try {
     await step.run(bench)
   } finally {

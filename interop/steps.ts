@@ -406,7 +406,7 @@ async function reconnect(bench: Bench, how: 'stop' | 'kill'): Promise<void> {
   const broker = await bench.broker.another()
   bench.later(() => broker.remove())
   const queue = bench.queue(`reconnect-${how}`)
-  const connection = await bench.open({ port: broker.port, reconnects: true })
+  const connection = await bench.open({ port: bench.portOf(broker), reconnects: true })
   await connection.subscribe('s', queue)
   await connection.send(queue, { text: 'before' })
   assert.deepEqual(await bodies(connection, 's', 1), ['before'])

@@ -64,5 +64,13 @@ export class Tap {
 }
 
 function isBeat(chunk: Buffer): boolean {
-  return chunk.every((byte) => byte === lf)
+  return chunk.every((byte) => byte === lf) || isWebSocketBeat(chunk)
+}
+
+/** A WebSocket message of one byte, masked or not, that is an end-of-line. */
+function isWebSocketBeat(chunk: Buffer): boolean {
+  const [opcode = 0, length, byte = 0] = chunk
+  if ((opcode & 0xfc) !== 0x80) return false
+  if (chunk.length === 3) return length === 1 && byte === lf
+  return chunk.length === 7 && length === 0x81 && ((chunk[6] ?? 0) ^ byte) === lf
 }

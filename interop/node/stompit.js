@@ -1,5 +1,6 @@
 import stompit from 'stompit'
-import { Line, serve } from './serve.js'
+import { answering, Line } from './answers.js'
+import { serve } from './serve.js'
 
 /** A `Client` of stompit: one connection that ends when it is lost. */
 class Connection {
@@ -160,4 +161,4 @@ function textual(headers) {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]))
 }
 
-serve((request) => (request.reconnects ? new FailoverConnection(request).open() : Connection.open(request)))
+serve(answering((request) => (request.reconnects ? new FailoverConnection(request).open() : Connection.open(request))))

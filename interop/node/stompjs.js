@@ -1,119 +1,16 @@
-import { randomUUID } from 'node:crypto'
-import { Client, Versions } from '@stomp/stompjs'
 import { TCPWrapper } from '@stomp/tcp-wrapper'
-import { Line, serve } from './serve.js'
+import { WebSocket } from 'ws'
+import { answering } from './answers.js'
+import { serve } from './serve.js'
+import { StompjsConnection, webSocket } from './stompjs-connection.js'
 
-class Connection {
-  line = new Line()
-  #client
-  #subscriptions = new Map()
-
-  constructor({ port, version, clientId, beats = [0, 0], reconnects = false }) {
-    const { line } = this
-    this.#client = new Client({
-      webSocketFactory: () => new TCPWrapper('127.0.0.1', port),
-      stompVersions: new Versions([version]),
-      connectHeaders: { host: 'localhost', ...(clientId === undefined ? {} : { 'client-id': clientId }) },
-      heartbeatOutgoing: beats[0],
-      heartbeatIncoming: beats[1],
-      reconnectDelay: reconnects ? 200 : 0,
-      onConnect: ({ headers }) => {
-        this.connected = { version: headers.version, server: headers.server }
-        line.error = undefined
-        line.isLost = false
-        for (const key of this.#subscriptions.keys()) this.#subscribe(key)
-        line.timesConnected += 1
-        line.changed()
-      },
-      onStompError: ({ headers }) => {
-        line.error = headers.message
-        line.changed()
-      },
-      onWebSocketClose: () => {
-        line.isLost = true
-        line.changed()
-      },
-    })
-  }
-
-  async open() {
-    const { line } = this
-    this.#client.activate()
-    await line.until(() => line.timesConnected > 0 || line.isLost, 10_000)
-    if (line.timesConnected === 0) throw new Error(line.error ?? 'not connected')
-    return this
-  }
-
-  send({ destination, text, bytes, headers, transaction }) {
-    const body = text === undefined ? { binaryBody: new Uint8Array(Buffer.from(bytes, 'base64')) } : { body: text }
-    const all = transaction === undefined ? headers : { ...headers, transaction }
-    return this.#confirmed((receipt) => this.#client.publish({ destination, headers: { ...all, receipt }, ...body }))
-  }
-
-  subscribe({ subscription, destination, ack, headers }) {
-    this.#subscriptions.set(subscription, { destination, ack, headers })
-    return this.#confirmed((receipt) => this.#subscribe(subscription, { receipt }))
-  }
-
-  unsubscribe({ subscription, headers }) {
-    this.#subscriptions.delete(subscription)
-    return this.#confirmed((receipt) => this.#client.unsubscribe(subscription, { ...headers, receipt }))
-  }
-
-  ack(request) {
-    return this.#confirmed((receipt) => this.line.message(request).ack(ackHeaders(request, receipt)))
-  }
-
-  nack(request) {
-    return this.#confirmed((receipt) => this.line.message(request).nack(ackHeaders(request, receipt)))
-  }
-
-  begin({ transaction }) {
-    this.#client.begin(transaction)
-  }
-
-  commit({ transaction }) {
-    this.#client.commit(transaction)
-    return this.#barrier()
-  }
-
-  abort({ transaction }) {
-    this.#client.abort(transaction)
-    return this.#barrier()
-  }
-
-  async close() {
-    await this.#client.deactivate()
-  }
-
-  cut() {
-    void this.#client.deactivate({ force: true })
-  }
-
-  #subscribe(key, more = {}) {
-    const { destination, ack, headers } = this.#subscriptions.get(key)
-    const onMessage = (message) => this.line.arrived(key, message, message.headers, Buffer.from(message.binaryBody))
-    this.#client.subscribe(destination, onMessage, { ...headers, id: key, ack, ...more })
-  }
-
-  #confirmed(ask) {
-    return this.line.confirmed((confirmed) => {
-      const receipt = randomUUID()
-      this.#client.watchForReceipt(receipt, confirmed)
-      ask(receipt)
-    })
-  }
-
-  /** COMMIT and ABORT of stompjs take no headers; an empty SEND behind them, with a receipt, tells that they are done. */
-  #barrier() {
-    return this.#confirmed((receipt) =>
-      this.#client.publish({ destination: '/topic/interop.barrier', headers: { receipt } }),
-    )
-  }
+/** `node stompjs.js tcp` or `ws`. */
+const carriers = {
+  tcp: ({ port }) => ({ webSocketFactory: () => new TCPWrapper('127.0.0.1', port) }),
+  ws: webSocket,
 }
 
-function ackHeaders({ transaction }, receipt) {
-  return transaction === undefined ? { receipt } : { receipt, transaction }
-}
-
-serve((request) => new Connection(request).open())
+// As https://stomp-js.github.io/guide/stompjs/rx-stomp/using-stomp-with-nodejs.html has it.
+Object.assign(globalThis, { WebSocket })
+const carrier = carriers[process.argv[2]]
+serve(answering((request) => new StompjsConnection(request, carrier).open()))
