@@ -159,13 +159,14 @@ describe('while a broker is running', () => {
     const taken = new Set<number>()
     const consume = async (): Promise<void> => {
       consumer.send('subscribe', { destination: '/queue/q', id: '1', ack: 'client-individual', 'prefetch-count': '10' })
-      while (isRunning) {
+      for (;;) {
         const { body, headers } = await consumer.next('MESSAGE')
         taken.add(Number.parseInt(body, 10))
         consumer.send('ack', { id: headers.ack as string })
       }
     }
-    const work = [produce(), consume()]
+    const producing = produce()
+    const consuming = consume().catch((error: Error) => expect(error.message).toContain('closed while waiting'))
     while (confirmed.length < 2000) await new Promise((resolve) => setTimeout(resolve, 10))
     const takenBefore = new Set(taken)
     const before = confirmed.length
@@ -173,8 +174,9 @@ describe('while a broker is running', () => {
     expect([code, stderr]).toEqual([0, expect.stringMatching(/^[\d,]+ messages of 1 owners, .* are backed up in /)])
     expect(confirmed.length).toBeGreaterThan(before)
     isRunning = false
-    await Promise.all(work)
+    await producing
     await stop(started, 'SIGKILL')
+    await consuming
     expect(await data('verify', '--data', at('copy'))).toMatchObject({ code: 0 })
     const copy = await start('copy')
     const reader = await copy.client()
