@@ -7,6 +7,7 @@ import type { FlowPlan, Load } from '../plan.ts'
 import { Program, programFile, type Workplace } from '../processes.ts'
 import { Progress } from '../progress.ts'
 import type { FlowShape } from '../rows.ts'
+import type { Usage } from '../usage.ts'
 import { compactedMibMax, drainedMibMax, type Figures, type StoreResult } from './job.ts'
 import { dropFromCache, folderBytes, replayBytes } from './journal-files.ts'
 
@@ -135,6 +136,7 @@ export class BrokerJobs {
     const drained = await this.#shrunk(drainedMibMax, drainedMsMax)
     const figures: Figures = {
       steadyPerSecond: steady.perSecond,
+      steadyCpuUs: steady.cpuUsPerDelivery,
       fillPerSecond: filled.receipts.perSecond,
       fillGapMs: filled.receipts.longestGapMs,
       emptyRssMib,
@@ -167,16 +169,18 @@ export class BrokerJobs {
     const after = { received: progress.read(), usage: broker.usage() }
     progress.close()
     const sent = (produced.sent[0] ?? 0) - backlog
+    const taken = after.received - before.received
     const inPerSecond = (sent * 1000) / elapsedMs
-    const outPerSecond = ((after.received - before.received) * 1000) / elapsedMs
+    const outPerSecond = (taken * 1000) / elapsedMs
     const consumed = await consumer.ask({ kind: 'expect', sent: produced.sent }, 'consumed')
     const drained = broker.usage()
     return {
       figures: {
-        deepPerSecond: Math.min(inPerSecond, outPerSecond),
+        deepPerSecond: (inPerSecond + outPerSecond) / 2,
         deepInPerSecond: inPerSecond,
         deepOutPerSecond: outPerSecond,
-        deepCpuUs: ((after.usage.cpuSeconds - before.usage.cpuSeconds) * 1e6) / Math.max(1, sent),
+        deepCpuUs: cpuUs(before.usage, after.usage, (sent + taken) / 2),
+        drainCpuUs: cpuUs(after.usage, drained, consumed.received - after.received),
         drainPerSecond: consumed.deliveries.perSecond,
         drainGapMs: consumed.deliveries.longestGapMs,
         peakRssMib: drained.peakRssKib / 1024,
@@ -228,6 +232,11 @@ export class BrokerJobs {
       await delay(pollMs)
     }
   }
+}
+
+/** Processor time for each message. */
+function cpuUs(before: Usage, after: Usage, messages: number): number {
+  return ((after.cpuSeconds - before.cpuSeconds) * 1e6) / Math.max(1, messages)
 }
 
 function flowResult(flow: FlowFigures): StoreResult {

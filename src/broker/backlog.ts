@@ -489,8 +489,8 @@ function isEmpty(run: Run | undefined): boolean {
   return run?.kind === 'memory' && run.pages.count === 0
 }
 
-function surfacedEntry(entry: StoredEntry): Surfaced {
-  return { ...entry, isStored: true }
+function surfacedEntry({ sequence, message, deliveryCount, redelivered, notBefore }: StoredEntry): Surfaced {
+  return { sequence, message, isStored: true, deliveryCount, redelivered, notBefore }
 }
 
 function surfacedOf({ sequence, message, isStored, redelivered }: PagedMessage): Surfaced {
