@@ -4,8 +4,9 @@ import { Ledger } from '../ledger.ts'
 import { monotonicMs } from '../monotonic.ts'
 import type { Engine } from './engine.ts'
 import type { Figures, LoopJob, StoreResult } from './job.ts'
+import { ReadAhead } from './read-ahead.ts'
 
-/** A broker near its consumers hands on from memory: so many of the newest bodies are not read back. */
+/** Bodies that are in memory: more than are ever on their way. */
 const newestBodies = 4096
 /** Messages in one batch while a backlog is built up, and read at a time when all is counted at the end. */
 const bulkMessages = 1000
@@ -20,6 +21,7 @@ export class ClosedLoop {
   readonly #job: LoopJob
   readonly #bodies: readonly Buffer[]
   readonly #ledger: Ledger
+  readonly #readAhead: ReadAhead | undefined
   #commits: Histogram
   /** Numbers below which all messages were handed in, are on disk, and were taken out. */
   #handedIn: number
@@ -35,6 +37,7 @@ export class ClosedLoop {
     this.#job = job
     this.#bodies = Array.from({ length: newestBodies }, () => Buffer.alloc(job.bodyBytes, fillerByte))
     this.#ledger = new Ledger({ producers: 1, consumers: job.lanes + 1, isTopic: false })
+    this.#readAhead = job.backlog === 0 ? undefined : new ReadAhead(engine)
     this.#commits = new Histogram()
     this.#handedIn = 0
     this.#onDisk = 0
@@ -119,11 +122,10 @@ export class ClosedLoop {
     this.#onDisk = Math.max(this.#onDisk, first + count)
   }
 
-  /** Takes out messages as a consumer does: from memory if they are new, from the engine if they are not. */
+  /** Takes out messages as a consumer does: from memory, or behind a backlog from the engine. */
   async #take(lane: number, from: number, to: number): Promise<void> {
     if (from === to) return
-    const isNew = from >= this.#handedIn - newestBodies + this.#job.window
-    const bodies = isNew ? undefined : await this.#engine.read(from, to - from)
+    const bodies = await this.#readAhead?.take(to - from)
     for (let number = from; number < to; number += 1) {
       const body = bodies === undefined ? this.#bodies[number % newestBodies] : bodies[number - from]
       if (body !== undefined) this.#enter(lane, body)
@@ -138,6 +140,7 @@ export class ClosedLoop {
   /** What was not taken out must still be there when the engine is opened anew, and nothing else. */
   async #countTheRest(): Promise<void> {
     const { lanes } = this.#job
+    await this.#readAhead?.idle()
     await this.#engine.close()
     await this.#engine.open()
     for (let from = 0; ; ) {
