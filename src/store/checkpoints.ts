@@ -172,16 +172,18 @@ export class Checkpoints {
       this.#timer.cancel()
     }
     this.#timerAt = at
-    this.#timer = this.#clock.after(ms, () => this.#begin())
+    this.#timer = this.#clock.after(ms, () => this.#begin(true))
   }
 
-  #begin(): void {
+  /** `isQuiet`: so little has been written since the last one that it was the time that made it due. */
+  #begin(isQuiet = false): void {
     this.#timer?.cancel()
     this.#timer = undefined
     if (this.#underWay !== undefined || this.#isStopped) return
     this.#isDue = this.#isMidBatch
     if (this.#isDue) return
     this.#underWay = this.#make(false)
+      .then(() => (isQuiet ? this.#segments.trim() : undefined))
       .catch((error: unknown) => {
         if (!this.#isStopped) this.#onFailed(error)
         this.stop()

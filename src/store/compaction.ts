@@ -1,13 +1,10 @@
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalIndex, PlacedEntry } from './journal-index.ts'
-import type { JournalSizes } from './journal-limits.ts'
+import { type JournalSizes, sizeFactor, sparseSegmentsMax } from './journal-limits.ts'
 import type { JournalReader } from './journal-reader.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { CommitDone } from './store.ts'
 
-/** The journal may be this many times what is alive in it, and this many segments more, before it is compacted. */
-const sizeFactor = 4
-const spareSegments = 8
 /** Only a segment with less than this share alive is worth moving. */
 const liveShareMax = 0.25
 /** Entries moved in one batch. */
@@ -79,7 +76,7 @@ export class Compaction {
       liveBytes += segment.liveBytes
       if (segment.liveEntries > 0) usedBytes += this.#sizes.segmentBytes
     }
-    return usedBytes > sizeFactor * liveBytes + spareSegments * this.#sizes.segmentBytes
+    return usedBytes > sizeFactor * liveBytes + sparseSegmentsMax * this.#sizes.segmentBytes
   }
 
   #isWorthIt(segment: Segment, shareMax: number): boolean {

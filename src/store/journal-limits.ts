@@ -30,7 +30,12 @@ export const defaultJournalSizes: JournalSizes = {
 export const freeBytesMin = 512 * 1024 * 1024
 export const freeCheckBytes = 16 * 1024 * 1024
 export const freeCheckMs = 1_000
-/** Drained segments kept for reuse. */
+/** A journal in which little happens has at most this many times what is alive in it, and this many segments more. */
+export const sizeFactor = 4
+export const quietSegmentsMax = 7
+/** Of these so many may hold little, before what is alive in them is moved together. */
+export const sparseSegmentsMax = 3
+/** Drained segments kept for reuse while there is much to write. */
 export const spareSegmentsMax = 8
 /** A checkpoint is made this long after a change. */
 export const checkpointMs = 30_000

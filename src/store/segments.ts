@@ -1,4 +1,4 @@
-import { type JournalSizes, spareSegmentsMax } from './journal-limits.ts'
+import { type JournalSizes, quietSegmentsMax, sizeFactor, spareSegmentsMax } from './journal-limits.ts'
 import type { Disk, DiskFile } from './log/disk.ts'
 
 const segmentPrefix = 'seg-'
@@ -130,6 +130,18 @@ export class Segments {
     const spare = `${sparePrefix}${this.#lastSpare}`
     await this.#disk.rename(nameOf(segment.id), spare)
     this.#spares.push(spare)
+  }
+
+  /** Deletes spares as long as there are more files than a journal needs in which little happens. */
+  async trim(): Promise<void> {
+    let liveBytes = 0
+    for (const segment of this.#all.values()) liveBytes += segment.liveBytes
+    const filesMax = quietSegmentsMax + Math.floor((sizeFactor * liveBytes) / this.#segmentBytes)
+    while (this.#all.size + this.#spares.length > filesMax) {
+      const spare = this.#spares.pop()
+      if (spare === undefined) return
+      await this.#disk.remove(spare)
+    }
   }
 
   async close(): Promise<void> {
