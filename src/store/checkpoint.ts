@@ -26,6 +26,7 @@
  */
 
 import { crc32 } from 'node:zlib'
+import { BrokerError } from '../errors.ts'
 import { ByteReader, type ByteWriter } from './byte-writer.ts'
 import type { DeferredChange, IndexPage, PageState, Span } from './index-page.ts'
 import type { Part } from './journal-frame.ts'
@@ -119,14 +120,15 @@ export function sealCheckpoint(bytes: Buffer): void {
 }
 
 /**
- * Reads a checkpoint; undefined if the bytes are none, or not whole. Throws an Error that says so for one of a newer version.
+ * Reads a checkpoint; undefined if the bytes are none, or not whole. Throws a BrokerError that says so for one of a newer version.
  */
 export function decodeCheckpoint(bytes: Buffer): Checkpoint | undefined {
   if (bytes.length < checkpointHeadBytes || bytes.readUInt32LE(0) !== magic) return undefined
   if (crc32(bytes.subarray(8)) !== bytes.readUInt32LE(4)) return undefined
   const found = bytes.readUInt32LE(8)
   if (found > checkpointVersion) {
-    throw new Error(`the store has format ${found}; this broker knows formats up to ${checkpointVersion}`)
+    const sentence = `the store has format ${found}; this broker knows formats up to ${checkpointVersion}: start the newer one`
+    throw new BrokerError('store-failed', sentence)
   }
   if (found < checkpointVersion) return undefined
   const reader = new ByteReader(bytes, 12)

@@ -13,6 +13,7 @@ import {
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Running, run, startBroker } from '../support/command-line.ts'
 import { StompTestClient } from '../support/stomp-client.ts'
@@ -521,6 +522,31 @@ describe('any of them', () => {
       expect(existsSync(at('data'))).toBe(false)
     },
   )
+
+  test('refuses a store of a newer format in one sentence, as start does, and changes nothing', async () => {
+    await fill('data')
+    const journal = join(at('data'), 'journal')
+    const path = join(journal, readdirSync(journal).find((name) => name.startsWith('ckpt-')) ?? '')
+    const bytes = readFileSync(path)
+    bytes.writeUInt32LE(99, 8)
+    bytes.writeUInt32LE(crc32(bytes.subarray(8)), 4)
+    writeFileSync(path, bytes)
+    const before = readdirSync(journal)
+    const commands = [
+      ['start', '--set', 'listeners.stomp.port=0'],
+      ['data', 'print'],
+      ['data', 'backup', at('copy')],
+    ]
+    for (const command of commands) {
+      const { code, stderr } = await run(...command, '--data', at('data'))
+      expect([code, stderr.trim().split('\n')]).toEqual([
+        1,
+        [expect.stringMatching(/^manifoldmq: the store has format 99; /)],
+      ])
+    }
+    expect(readdirSync(journal)).toEqual(before)
+    expect(readdirSync(folder)).toEqual(['data'])
+  })
 
   test.each([[['data', 'why']], [['data', 'import']], [['data', 'backup']], [['data', 'print', '--frames', 'x']]])(
     '%j ends with code 2',
