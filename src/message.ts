@@ -86,6 +86,11 @@ export interface MessageInit {
   readonly source: MessageSource
   readonly number: number
   readonly annotations: Annotations | undefined
+  /**
+   * Not to be delivered before it is in the store, if it is kept there at all: whoever sends it again after a crash can then not have
+   * it delivered twice.
+   */
+  readonly waitsForStore?: boolean | undefined
   /** Instead of `content`, which is not looked at then. */
   readonly lazy?: LazyContent | undefined
 }
@@ -128,6 +133,7 @@ export class Message {
   readonly source: MessageSource
   readonly number: number
   readonly annotations: Annotations | undefined
+  readonly waitsForStore: boolean
   /** How many queues hold it; kept by the broker's memory account. */
   holders: number
   #content: Uint8Array | undefined
@@ -147,6 +153,7 @@ export class Message {
     this.source = init.source
     this.number = init.number
     this.annotations = init.annotations
+    this.waitsForStore = init.waitsForStore ?? false
     this.lazy = init.lazy
     this.holders = 0
     this.#content = init.lazy === undefined ? init.content : undefined
@@ -210,6 +217,7 @@ export class Message {
       source: this.source,
       number: this.number,
       annotations: this.annotations,
+      waitsForStore: this.waitsForStore,
       lazy: this.lazy,
     }
   }

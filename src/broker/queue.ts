@@ -178,6 +178,7 @@ export class Queue implements Dispatchable {
       this.#context.batch().put(this.ownerId(), sequence, message, message.deliverAt)
       if (message.expiresAt > 0 && !this.#mayExpire && this.#context.isPaging) this.#noteMayExpire(true)
     }
+    if (isStored && message.waitsForStore) this.#waiting.holdUntilStored(sequence)
     this.#waiting.join(message, sequence, isStored)
     return isStored
   }

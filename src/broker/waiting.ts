@@ -1,5 +1,5 @@
 import type { Message } from '../message.ts'
-import type { OwnerRecord, StoredEntry } from '../store/store.ts'
+import type { OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
 import { Backlog, type Surfaced } from './backlog.ts'
 import type { Context } from './context.ts'
 import { Deadline } from './deadlines.ts'
@@ -46,6 +46,9 @@ export class Waiting {
   /** Stored deliveries up to this sequence may be handed out, and up to which one the store has been asked. */
   #horizon: number
   #horizonAsked: number
+  /** By batch that is not on disk yet, the first sequence in it that waits for that; and the newest such batch. */
+  readonly #heldFrom: number[]
+  #heldBatch: WriteBatch | undefined
   /** The least `order` given to a retained message, which goes before everything; at most 0. */
   #firstOrder: number
   /** Done when nobody looks through it. */
@@ -64,6 +67,8 @@ export class Waiting {
     this.#lastSequence = 0
     this.#horizon = 0
     this.#horizonAsked = 0
+    this.#heldFrom = []
+    this.#heldBatch = undefined
     this.#firstOrder = 0
     this.#walking = Promise.resolve()
     this.#isSweeping = false
@@ -265,11 +270,25 @@ export class Waiting {
     return this.backlog.has(priority) && this.#surfaceSome(priority, this.#context.window.messagesLow)
   }
 
+  /** Nothing stored from this sequence on is handed out before the batch of this turn is on disk. */
+  holdUntilStored(sequence: number): void {
+    const batch = this.#context.batch()
+    if (batch === this.#heldBatch) return
+    this.#heldBatch = batch
+    this.#heldFrom.push(sequence)
+    this.#context.afterCommit(() => {
+      this.#heldFrom.shift()
+      this.#context.turn.markDispatch(this.#queue)
+    })
+  }
+
   /**
    * True if the store knows on disk that a consumer may see this sequence, so that after a crash it comes back marked as
    * redelivered. Asks for more in good time; if it must be waited for, the queue is marked then.
    */
   reaches(sequence: number): boolean {
+    const [heldFrom] = this.#heldFrom
+    if (heldFrom !== undefined && sequence >= heldFrom) return false
     if (!this.#context.isPaging) return true
     if (sequence + horizonStep / 2 > this.#horizonAsked) {
       const asked = sequence + horizonStep
