@@ -6,6 +6,7 @@ import {
   ManifoldError,
   WirePeer,
 } from '../protocols/native/client/index.ts'
+import { openWebSocket } from '../protocols/native/client/websocket.ts'
 
 export {
   bytes,
@@ -58,6 +59,17 @@ const dial: Dial = async ({ scheme, url }, { hello, environment }, events, signa
     case 'unix': {
       const { openSocket } = await import('./client/sockets.ts')
       return await WirePeer.dial((transport) => openSocket(scheme, url, transport, signal), options, events, signal)
+    }
+    case 'ws':
+    case 'wss': {
+      const { webSocketClass } = await import('./client/websocket-class.ts')
+      const given = { environment, signal }
+      return await WirePeer.dial(
+        (transport) => openWebSocket(webSocketClass, url, given, transport),
+        options,
+        events,
+        signal,
+      )
     }
     case 'vm': {
       const { dialVm } = await import('./client/vm.ts')

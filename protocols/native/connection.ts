@@ -376,6 +376,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
       source,
       number: source.next(),
       annotations: undefined,
+      waitsForStore: link.state !== undefined,
     })
   }
 

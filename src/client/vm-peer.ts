@@ -210,6 +210,7 @@ export class VmPeer implements Peer {
       source,
       number: source.next(),
       annotations: undefined,
+      waitsForStore: producer.state !== undefined,
       lazy: content === undefined ? new Reference(sent) : undefined,
     })
     if (transaction > 0) producer.sendIn(transaction, seq, message)

@@ -129,7 +129,7 @@ const packages: Readonly<Record<string, RegExp>> = {
   aedes: /^protocols\/mqtt\//,
   'mqtt-packet': /^protocols\/mqtt\//,
   rhea: /^(protocols\/amqp|src\/cli|src\/cluster)\//,
-  ws: /^src\/transport\/websocket\.ts$/,
+  ws: /^src\/client\/websocket-class\.ts$/,
 }
 
 /** Files that few may import. */

@@ -8,6 +8,8 @@ export interface Environment {
   random(): number
   /** Calls back soon, once what is ready now has been dealt with: when bytes are written. */
   soon(callback: () => void): void
+  /** Calls back when the network may be there again. Returns how to stop it. */
+  onWake?(callback: () => void): () => void
 }
 
 interface Immediate {

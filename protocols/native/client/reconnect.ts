@@ -81,12 +81,17 @@ export class Reconnect {
 
   #sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const timer = this.#environment.after(ms, () => {
+      const onOver = (): void => {
+        timer.cancel()
+        forget?.()
         signal.removeEventListener('abort', onAbort)
         resolve()
-      })
+      }
+      const timer = this.#environment.after(ms, onOver)
+      const forget = this.#environment.onWake?.(onOver)
       const onAbort = (): void => {
         timer.cancel()
+        forget?.()
         reject(reasonOf(signal))
       }
       signal.addEventListener('abort', onAbort, { once: true })
