@@ -68,6 +68,7 @@ export interface AmqpFrameLimits {
 
 /** One port over which every protocol is spoken that has a WebSocket subprotocol and is not disabled. */
 export interface WebSocketListenerConfig extends ListenerConfig {
+  readonly assumedSubprotocol: string
   readonly origins: readonly string[]
   readonly handshakeMsMax: number
   readonly pingMs: number
@@ -305,6 +306,10 @@ const native = z.strictObject({
 
 const ws = z.strictObject({
   ...common('WebSocket', 61_614),
+  assumedSubprotocol: text(
+    'What is spoken with clients that name no subprotocol, as v12.stomp; empty: they are refused.',
+    (name) => (/^[\w.-]*$/.test(name) ? undefined : `must be a subprotocol such as v12.stomp, or empty; is "${name}"`),
+  ).default(''),
   origins: z
     .array(text('Scheme, host and port, as https://app.example.com; or loopback, or *.', originFault))
     .describe(

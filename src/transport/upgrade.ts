@@ -4,6 +4,8 @@ import type { IncomingMessage } from 'node:http'
 /** What a listener agrees to. */
 export interface Terms {
   readonly subprotocols: ReadonlySet<string>
+  /** The one that is spoken with clients that name none; empty: they are refused. */
+  readonly assumedSubprotocol: string
   /** Origins of pages that may connect; `loopback`: those of this machine; `*`: any. */
   readonly origins: readonly string[]
   /** Where the origins are set: `listeners.ws`. */
@@ -51,16 +53,18 @@ export function agree(request: IncomingMessage, terms: Terms): Agreement | Refus
     const sentence = `Pages of ${printable(origin)} may not connect: add their origin to ${terms.setting}.origins if they should.`
     return refusal(403, sentence)
   }
-  const offered = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? []
+  const named = headers['sec-websocket-protocol']
+  const offered = (named ?? terms.assumedSubprotocol).split(',').map((name) => name.trim())
   // The client's order is its preference (§1.9).
   const subprotocol = offered.find((name) => terms.subprotocols.has(name))
-  if (subprotocol === undefined || !offered.every((name) => tokenForm.test(name))) return unknown(offered, terms)
+  if (subprotocol === undefined || !offered.every((name) => tokenForm.test(name))) return unknown(named, terms)
   const accept = createHash('sha1').update(`${key}${acceptSuffix}`).digest('base64')
   const response = head('101 Switching Protocols', {
     Upgrade: 'websocket',
     Connection: 'Upgrade',
     'Sec-WebSocket-Accept': accept,
-    'Sec-WebSocket-Protocol': subprotocol,
+    // §4.2.2: none that was not asked for.
+    ...(named === undefined ? {} : { 'Sec-WebSocket-Protocol': subprotocol }),
   })
   return { subprotocol, response }
 }
@@ -79,8 +83,9 @@ export function noRequest(terms: Terms): Refusal {
   )
 }
 
-function unknown(offered: readonly string[], terms: Terms): Refusal {
-  const found = offered.length === 0 ? 'none is named' : `not ${printable(offered.join(', '))}`
+function unknown(named: string | undefined, terms: Terms): Refusal {
+  const otherwise = `none is named, and ${terms.setting}.assumedSubprotocol says nothing of one`
+  const found = named === undefined ? otherwise : `not ${printable(named)}`
   const sentence = `Sec-WebSocket-Protocol must name one of the subprotocols ${spoken(terms)}; ${found}.`
   return refusal(400, sentence)
 }

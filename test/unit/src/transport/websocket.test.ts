@@ -29,6 +29,7 @@ const terms: WebSocketOptions = {
   backlog: 16,
   setting: 'listeners.ws',
   subprotocols: new Set(['v12.stomp', 'mqtt']),
+  assumedSubprotocol: '',
   textSubprotocols: new Set(['v12.stomp']),
   origins: ['loopback'],
   handshakeMsMax: 10_000,
@@ -260,6 +261,16 @@ describe('a handshake', () => {
     expect(answer).toContain(`Content-Length: ${body.length}\r\n`)
     expect(listening.refused).toEqual([body.trim()])
     expect(listening.wires).toEqual([])
+  })
+
+  test('without a subprotocol is accepted if one is assumed, and is told of none (§4.2.2)', async () => {
+    const listening = await Listening.open({ assumedSubprotocol: 'mqtt' })
+    const { client } = await listening.connect([])
+    expect(client.protocol).toBe('')
+    expect(listening.subprotocols).toEqual(['mqtt'])
+    const other = listening.dial()
+    other.send(handshake({ headers: { 'Sec-WebSocket-Protocol': 'chat' } }))
+    expect(await other.ended()).toContain('not chat')
   })
 
   test('that is no HTTP is refused with a sentence', async () => {
