@@ -22,6 +22,7 @@ import type { Message } from './message.ts'
 import type { Protocol } from './protocol.ts'
 import { announce } from './running.ts'
 import type { Session, SessionEvents } from './session.ts'
+import type { Damage } from './store/journal-scan.ts'
 import { JournalStore } from './store/journal-store.ts'
 import { MemoryStore } from './store/memory-store.ts'
 import { openJournal } from './store/open-journal.ts'
@@ -243,7 +244,9 @@ async function storeOf(config: Config, clock: Clock, waits: boolean): Promise<Me
 function reportOpened(store: JournalStore, log: Log): void {
   const { frameCount, wasClean, damages } = store.report
   log.info({ frameCount, wasClean }, 'the journal is open')
-  for (const damage of damages) log.error({ ...damage }, 'a part of the journal cannot be read and is left out')
+  const report = (damage: Damage): void => log.error({ ...damage }, 'the data folder is damaged')
+  for (const damage of damages) report(damage)
+  store.onDamage = report
 }
 
 /** What a broker is made of. */

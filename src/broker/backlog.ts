@@ -398,12 +398,17 @@ export class Backlog {
     level.isLoading = true
     const wanted = run.count + level.droppedCount - level.loaded.length + level.elsewhere.size + level.leaving.size
     const count = Math.min(this.#context.window.readCount, wanted)
-    this.#context.read(this.#ownerId(), priority, level.after, count).then((entries) => {
+    let hasLost = false
+    const onUnreadable = (sequence: number): void => {
+      hasLost = true
+      this.#lose(level, priority, sequence)
+    }
+    this.#context.read(this.#ownerId(), priority, level.after, count, onUnreadable).then((entries) => {
       level.isLoading = false
       if (this.#levels[priority] !== level) return
       for (const entry of entries) if (entry.sequence > level.after) this.#take(level, priority, entry)
       level.advance(entries.at(-1)?.sequence ?? 0)
-      if (entries.length > 0) this.#goOn(level, priority)
+      if (entries.length > 0 || hasLost) this.#goOn(level, priority)
       else this.#context.afterCommit(() => this.#goOn(level, priority))
     }, this.#context.readFailed)
   }
@@ -431,7 +436,8 @@ export class Backlog {
     let from = Math.max(last, level.after)
     let hasWaited = false
     while (found.length < wanted) {
-      const entries = await this.#context.read(this.#ownerId(), priority, from, wanted - found.length)
+      const onUnreadable = (sequence: number): void => this.#lose(level, priority, sequence)
+      const entries = await this.#context.read(this.#ownerId(), priority, from, wanted - found.length, onUnreadable)
       if (entries.length === 0) {
         if (hasWaited) break
         hasWaited = true
@@ -444,6 +450,19 @@ export class Backlog {
       }
     }
     return found
+  }
+
+  /** The store had to take an entry out that it could not read. */
+  #lose(level: Level, priority: number, sequence: number): void {
+    if (this.#levels[priority] !== level || sequence <= level.after || level.isAway(sequence)) return
+    if (level.droppedCount > 0) {
+      level.droppedCount -= 1
+      return
+    }
+    const run = level.runs.find((one) => one.kind === 'stored' && one.last >= sequence)
+    if (run?.kind !== 'stored') return
+    run.count -= 1
+    this.#uncount(level, run, 0)
   }
 
   #committed(): Promise<void> {

@@ -196,8 +196,8 @@ export class Broker implements SessionHost {
     this.commits.after(callback)
   }
 
-  read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]> {
-    return this.#options.store.read(owner, priority, after, count)
+  read(...range: Parameters<MessageStore['read']>): ReturnType<MessageStore['read']> {
+    return this.#options.store.read(...range)
   }
 
   readonly readFailed = (cause: unknown): void => {

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { BrokerError } from '../errors.ts'
 import type { Limits, QueueWindow } from '../limits.ts'
 import type { Message } from '../message.ts'
-import type { OwnerId, StoredEntry, WriteBatch } from '../store/store.ts'
+import type { MessageStore, WriteBatch } from '../store/store.ts'
 import type { Turn } from '../turn.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { QueuedDelivery } from './delivery.ts'
@@ -36,7 +36,7 @@ export interface Context {
   /** Calls back once the batch of this turn, or what is under way if that is empty, is on disk. */
   afterCommit(callback: () => void): void
   /** Entries that the store keeps, read back in order. */
-  read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]>
+  read(...range: Parameters<MessageStore['read']>): ReturnType<MessageStore['read']>
   /** What the store keeps cannot be read: the broker stops. */
   readonly readFailed: (error: unknown) => void
   /** Told of every message that a destination takes in; undefined: nobody wants to know. */

@@ -28,6 +28,7 @@
 import { crc32 } from 'node:zlib'
 import { BrokerError } from '../errors.ts'
 import { ByteReader, type ByteWriter } from './byte-writer.ts'
+import { newerSentence } from './frame.ts'
 import type { DeferredChange, IndexPage, PageState, Span } from './index-page.ts'
 import type { Part } from './journal-frame.ts'
 import type { JournalIndex } from './journal-index.ts'
@@ -120,15 +121,14 @@ export function sealCheckpoint(bytes: Buffer): void {
 }
 
 /**
- * Reads a checkpoint; undefined if the bytes are none, or not whole. Throws a BrokerError that says so for one of a newer version.
+ * Reads a checkpoint; undefined if the bytes are none, or not whole. Throws a BrokerError `store-failed` for one of a newer version.
  */
 export function decodeCheckpoint(bytes: Buffer): Checkpoint | undefined {
   if (bytes.length < checkpointHeadBytes || bytes.readUInt32LE(0) !== magic) return undefined
   if (crc32(bytes.subarray(8)) !== bytes.readUInt32LE(4)) return undefined
   const found = bytes.readUInt32LE(8)
   if (found > checkpointVersion) {
-    const sentence = `the store has format ${found}; this broker knows formats up to ${checkpointVersion}: start the newer one`
-    throw new BrokerError('store-failed', sentence)
+    throw new BrokerError('store-failed', newerSentence(found, checkpointVersion))
   }
   if (found < checkpointVersion) return undefined
   const reader = new ByteReader(bytes, 12)

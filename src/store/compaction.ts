@@ -1,7 +1,7 @@
+import type { EntryReader } from './entry-reader.ts'
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalIndex, PlacedEntry } from './journal-index.ts'
 import { type JournalSizes, sizeFactor, sparseSegmentsMax } from './journal-limits.ts'
-import type { JournalReader } from './journal-reader.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { CommitDone } from './store.ts'
 
@@ -17,7 +17,7 @@ const batchEntries = 256
 export class Compaction {
   readonly #index: JournalIndex
   readonly #segments: Segments
-  readonly #reader: JournalReader
+  readonly #entries: EntryReader
   readonly #sizes: JournalSizes
   readonly #commit: (batch: JournalBatch, done: CommitDone) => void
   #underWay: Promise<void> | undefined
@@ -26,13 +26,13 @@ export class Compaction {
   constructor(
     index: JournalIndex,
     segments: Segments,
-    reader: JournalReader,
+    entries: EntryReader,
     sizes: JournalSizes,
     commit: (batch: JournalBatch, done: CommitDone) => void,
   ) {
     this.#index = index
     this.#segments = segments
-    this.#reader = reader
+    this.#entries = entries
     this.#sizes = sizes
     this.#commit = commit
     this.#underWay = undefined
@@ -100,7 +100,8 @@ export class Compaction {
   async #move(entries: readonly PlacedEntry[]): Promise<void> {
     const batch = new JournalBatch(() => 0)
     for (const { owner, priority, entry } of entries) {
-      const [stored] = await this.#reader.read([entry], 0)
+      const stored = await this.#entries.readOne(entry)
+      // What is damaged stays where it is, for whoever is to be told.
       if (stored !== undefined) batch.rewrite(owner, priority, entry.sequence, stored.message, stored.notBefore)
     }
     if (batch.isEmpty) return

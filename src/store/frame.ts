@@ -1,32 +1,43 @@
 /**
- * The journal's frames and records. All numbers are little endian.
+ * The journal's frames, blocks and records. All numbers are little endian.
  *
  *     frame    0  u32  magic
  *              4  u32  length of the whole frame in bytes
- *              8  u32  CRC-32 of everything after it, to the end of the frame
+ *              8  u32  CRC-32 of the rest of the header
  *             12  u32  records in it
  *             16  u32  epoch: how often the store had been opened
  *             20  u32  segment it was written to, so that stale bytes of a recycled segment are never taken for live ones
  *             24  u64  frame number: contiguous over all segments, never used twice
  *             32  u16  format version
  *             34  u16  flags: 1 = the batch goes on in the next frame, and counts only once its last frame is there
- *             36  u32  reserved
- *             40       records
+ *             36  u32  digest of the blocks' CRCs, so that blocks of another frame are not taken for this one's
+ *             40       blocks
+ *
+ *     block    0  u32  length of the whole block in bytes
+ *              4  u32  CRC-32 of everything after it, begun with the number of the segment
+ *              8       records
  *
  *     record   0  u8   type
  *              1  u8   flags
  *              2  u8   priority
  *              3  u8   reserved
  *              4  u32  owner
- *              8  u64  sequence
+ *              8  u48  sequence
+ *             14  u16  bytes from the start of the block, so that a record read by itself can be checked
  *             16  u32  length of the payload
  *             20       payload
+ *
+ * A block ends with the record that brings it to 16 KiB; a longer record has a block of its own.
  */
 import { crc32 } from 'node:zlib'
+import { BrokerError } from '../errors.ts'
 
 export const frameHeaderBytes = 40
+export const blockHeaderBytes = 8
 export const recordHeaderBytes = 20
-export const formatVersion = 1
+/** A block of this length is complete; so no record starts further from its block's start. */
+export const blockBytes = 16 * 1024
+export const formatVersion = 2
 
 /** `MMJ1` */
 const magic = 0x314a_4d4d
@@ -65,17 +76,24 @@ export type RecordType = (typeof RecordType)[keyof typeof RecordType]
 
 export interface FrameHeader {
   readonly bytes: number
-  readonly crc: number
   readonly recordCount: number
   readonly epoch: number
   readonly segment: number
   readonly number: number
-  readonly version: number
   readonly continues: boolean
+  readonly digest: number
 }
 
-/** Writes the header of the frame whose records are in place already. */
-export function sealFrame(memory: Buffer, header: Omit<FrameHeader, 'crc' | 'version'>): void {
+/** Writes the header of a frame whose records and blocks are in place already, but for the blocks' CRCs. */
+export function sealFrame(memory: Buffer, header: Omit<FrameHeader, 'digest'>): void {
+  let digest = 0
+  for (let at = frameHeaderBytes; at < header.bytes; ) {
+    const end = at + memory.readUInt32LE(at)
+    const crc = blockCrc(memory, at, end, header.segment)
+    memory.writeUInt32LE(crc, at + 4)
+    digest = mix(digest, crc)
+    at = end
+  }
   memory.writeUInt32LE(magic, 0)
   memory.writeUInt32LE(header.bytes, 4)
   memory.writeUInt32LE(header.recordCount, 12)
@@ -84,31 +102,66 @@ export function sealFrame(memory: Buffer, header: Omit<FrameHeader, 'crc' | 'ver
   writeNumber(memory, 24, header.number)
   memory.writeUInt16LE(formatVersion, 32)
   memory.writeUInt16LE(header.continues ? frameContinues : 0, 34)
-  memory.writeUInt32LE(0, 36)
-  memory.writeUInt32LE(crc32(memory.subarray(12, header.bytes)), 8)
+  memory.writeUInt32LE(digest, 36)
+  memory.writeUInt32LE(crc32(memory.subarray(12, frameHeaderBytes)), 8)
 }
 
-/** Reads a frame header; undefined if there is none. The CRC is not checked. */
+/**
+ * Reads a frame header; undefined if there is none, or it is damaged. Throws a BrokerError `store-failed` for one of a newer
+ * version. The blocks are not looked at.
+ */
 export function readFrameHeader(bytes: Buffer, at: number): FrameHeader | undefined {
   if (bytes.length - at < frameHeaderBytes || bytes.readUInt32LE(at) !== magic) return undefined
+  if (crc32(bytes.subarray(at + 12, at + frameHeaderBytes)) !== bytes.readUInt32LE(at + 8)) return undefined
   const length = bytes.readUInt32LE(at + 4)
-  if (length < frameHeaderBytes) return undefined
+  const version = bytes.readUInt16LE(at + 32)
+  if (version > formatVersion) throw new BrokerError('store-failed', newerSentence(version, formatVersion))
+  if (length < frameHeaderBytes || version < formatVersion) return undefined
   return {
     bytes: length,
-    crc: bytes.readUInt32LE(at + 8),
     recordCount: bytes.readUInt32LE(at + 12),
     epoch: bytes.readUInt32LE(at + 16),
     segment: bytes.readUInt32LE(at + 20),
     number: readNumber(bytes, at + 24),
-    version: bytes.readUInt16LE(at + 32),
     continues: (bytes.readUInt16LE(at + 34) & frameContinues) !== 0,
+    digest: bytes.readUInt32LE(at + 36),
   }
 }
 
-/** True if the whole frame at `at` is there and its CRC is right. */
+/** Why a store cannot be opened that a newer broker has written. */
+export function newerSentence(found: number, known: number): string {
+  return `the store has format ${found}; this broker knows formats up to ${known}: start the newer one`
+}
+
+/** True if the whole frame at `at` is there and its blocks are what was written. */
 export function isFrameIntact(bytes: Buffer, at: number, header: FrameHeader): boolean {
-  if (bytes.length - at < header.bytes) return false
-  return crc32(bytes.subarray(at + 12, at + header.bytes)) === header.crc
+  const end = at + header.bytes
+  if (bytes.length < end) return false
+  let digest = 0
+  let block = at + frameHeaderBytes
+  for (let next = 0; block < end; block = next) {
+    next = blockEnd(bytes, block, end, header.segment)
+    if (next < 0) return false
+    digest = mix(digest, bytes.readUInt32LE(block + 4))
+  }
+  return digest === header.digest
+}
+
+/** Where the block at `at` ends; -1 if none is there that is what was written to that segment, or not before `end`. */
+export function blockEnd(bytes: Buffer, at: number, end: number, segment: number): number {
+  if (at + blockHeaderBytes > end) return -1
+  const next = at + bytes.readUInt32LE(at)
+  if (next <= at + blockHeaderBytes || next > end) return -1
+  return blockCrc(bytes, at, next, segment) === bytes.readUInt32LE(at + 4) ? next : -1
+}
+
+function blockCrc(bytes: Buffer, at: number, end: number, segment: number): number {
+  return crc32(bytes.subarray(at + blockHeaderBytes, end), segment)
+}
+
+/** Order counts. */
+function mix(digest: number, crc: number): number {
+  return (Math.imul(digest ^ crc, 0x9e37_79b1) + 0x7f4a_7c15) >>> 0
 }
 
 /** Writes an integer below 2^53 as u64. */
@@ -121,59 +174,83 @@ export function readNumber(bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * twoTo32
 }
 
-/** Writes a record header. Returns where its payload goes. */
+/** What the header of a record says of it. */
+export interface RecordHead {
+  readonly priority: number
+  readonly owner: number
+  readonly sequence: number
+}
+
+/** Writes a record header. `back`: bytes from the start of its block. Returns where its payload goes. */
 export function writeRecord(
   memory: Buffer,
   at: number,
   type: RecordType,
-  priority: number,
-  owner: number,
-  sequence: number,
+  head: RecordHead,
+  back: number,
   payloadBytes: number,
 ): number {
+  const { sequence } = head
   memory[at] = type
   memory[at + 1] = 0
-  memory[at + 2] = priority
+  memory[at + 2] = head.priority
   memory[at + 3] = 0
-  memory.writeUInt32LE(owner, at + 4)
-  writeNumber(memory, at + 8, sequence)
+  memory.writeUInt32LE(head.owner, at + 4)
+  memory.writeUInt32LE(sequence % twoTo32, at + 8)
+  memory.writeUInt16LE(Math.floor(sequence / twoTo32), at + 12)
+  memory.writeUInt16LE(back, at + 14)
   memory.writeUInt32LE(payloadBytes, at + 16)
   return at + recordHeaderBytes
 }
 
-/** What is called with each record of a frame. `at` is where the payload starts in `bytes`. */
-export interface RecordHandler {
-  record(
-    type: RecordType,
-    flags: number,
-    priority: number,
-    owner: number,
-    sequence: number,
-    bytes: Buffer,
-    at: number,
-    end: number,
-  ): void
+/** A record of a frame, as long as the call lasts that it is given to. Its payload is `bytes` from `at` to `end`. */
+export class RecordView implements RecordHead {
+  type: RecordType
+  flags: number
+  priority: number
+  owner: number
+  sequence: number
+  bytes: Buffer
+  at: number
+  end: number
+
+  constructor(bytes: Buffer) {
+    this.type = RecordType.epoch
+    this.flags = 0
+    this.priority = 0
+    this.owner = 0
+    this.sequence = 0
+    this.bytes = bytes
+    this.at = 0
+    this.end = 0
+  }
+
+  /** Reads the record whose header is at `at`. */
+  read(at: number): void {
+    const { bytes } = this
+    this.type = bytes[at] as RecordType
+    this.flags = bytes[at + 1] as number
+    this.priority = bytes[at + 2] as number
+    this.owner = bytes.readUInt32LE(at + 4)
+    this.sequence = bytes.readUInt32LE(at + 8) + bytes.readUInt16LE(at + 12) * twoTo32
+    this.at = at + recordHeaderBytes
+    this.end = this.at + bytes.readUInt32LE(at + 16)
+  }
 }
 
-/** Goes through the records of a frame whose CRC is right. */
-export function readRecords(bytes: Buffer, frameAt: number, header: FrameHeader, handler: RecordHandler): void {
-  const end = frameAt + header.bytes
-  let at = frameAt + frameHeaderBytes
-  for (let index = 0; index < header.recordCount; index += 1) {
-    const payload = at + recordHeaderBytes
-    const payloadEnd = payload + bytes.readUInt32LE(at + 16)
-    if (payloadEnd > end) throw new Error(`record ${index} of frame ${header.number} is longer than its frame`)
-    const type = bytes[at] as RecordType
-    handler.record(
-      type,
-      bytes[at + 1] as number,
-      bytes[at + 2] as number,
-      bytes.readUInt32LE(at + 4),
-      readNumber(bytes, at + 8),
-      bytes,
-      payload,
-      payloadEnd,
-    )
-    at = payloadEnd
+/** Is called with each record of a frame. */
+export type RecordHandler = (record: RecordView) => void
+
+/** Goes through the records of the blocks from `from` to `end`, which are sound. */
+export function readBlocks(bytes: Buffer, from: number, end: number, handler: RecordHandler): void {
+  const record = new RecordView(bytes)
+  for (let block = from; block < end; ) {
+    const next = block + bytes.readUInt32LE(block)
+    for (let at = block + blockHeaderBytes; at < next; at = record.end) {
+      record.read(at)
+      if (record.end > next) throw new Error(`a record at ${at} is longer than its block`)
+      handler(record)
+    }
+    block = next
   }
 }

@@ -1,7 +1,7 @@
-import { type RecordHandler, RecordType, readRecords } from './frame.ts'
+import { RecordType, type RecordView } from './frame.ts'
 import type { IndexPage } from './index-page.ts'
 import { putHasParts } from './journal-frame.ts'
-import { type Damage, JournalScan } from './journal-scan.ts'
+import { type Damage, type FoundFrame, JournalScan, readFrame } from './journal-scan.ts'
 import { locationOf, segmentOf } from './location.ts'
 import { PageColumns } from './page-columns.ts'
 import type { Segments } from './segments.ts'
@@ -58,9 +58,9 @@ export class IndexRepair {
       const isIn = page.isScattered ? segment.id >= first : page.spans.some((span) => span.segment === segment.id)
       if (!isIn) continue
       const scan = new JournalScan(1, this.#frameBytesMax, (frame) =>
-        readRecords(frame.bytes, 0, frame.header, new Finder(page, segment.id, frame.offset, found)),
+        readFrame(frame, (record) => note(page, frame, record, found)),
       )
-      await scan.read(segment, 0, () => Promise.resolve())
+      await scan.read(segment, { from: 0, next: undefined, pause: () => Promise.resolve() })
     }
     return found
   }
@@ -84,37 +84,16 @@ export class IndexRepair {
   }
 }
 
-class Finder implements RecordHandler {
-  readonly #page: IndexPage
-  readonly #segment: number
-  readonly #offset: number
-  readonly #found: Map<number, Found>
-
-  constructor(page: IndexPage, segment: number, offset: number, found: Map<number, Found>) {
-    this.#page = page
-    this.#segment = segment
-    this.#offset = offset
-    this.#found = found
-  }
-
-  record(
-    type: RecordType,
-    flags: number,
-    priority: number,
-    owner: number,
-    sequence: number,
-    bytes: Buffer,
-    at: number,
-    end: number,
-  ): void {
-    const { home, firstSequence, lastSequence } = this.#page
-    if (owner !== home.owner || priority !== home.priority || sequence < firstSequence || sequence > lastSequence)
-      return
-    const hasParts = (flags & putHasParts) !== 0
-    if (type === RecordType.put || type === RecordType.rewrite) {
-      this.#found.set(sequence, { location: locationOf(this.#segment, this.#offset + at), bytes: end - at, hasParts })
-    } else if (type === RecordType.reference) {
-      this.#found.set(sequence, { location: bytes.readDoubleLE(at), bytes: bytes.readUInt32LE(at + 8), hasParts })
-    }
+/** Remembers where an entry of the page is, if the record says that. */
+function note(page: IndexPage, { segment, offset }: FoundFrame, record: RecordView, found: Map<number, Found>): void {
+  const { home, firstSequence, lastSequence } = page
+  const { sequence, bytes, at, end } = record
+  if (record.owner !== home.owner || record.priority !== home.priority) return
+  if (sequence < firstSequence || sequence > lastSequence) return
+  const hasParts = (record.flags & putHasParts) !== 0
+  if (record.type === RecordType.put || record.type === RecordType.rewrite) {
+    found.set(sequence, { location: locationOf(segment.id, offset + at), bytes: end - at, hasParts })
+  } else if (record.type === RecordType.reference) {
+    found.set(sequence, { location: bytes.readDoubleLE(at), bytes: bytes.readUInt32LE(at + 8), hasParts })
   }
 }

@@ -1,5 +1,14 @@
 import type { Message } from '../message.ts'
-import { frameHeaderBytes, RecordType, recordHeaderBytes, sealFrame, stateIsRemoved, writeRecord } from './frame.ts'
+import {
+  blockBytes,
+  blockHeaderBytes,
+  frameHeaderBytes,
+  RecordType,
+  recordHeaderBytes,
+  sealFrame,
+  stateIsRemoved,
+  writeRecord,
+} from './frame.ts'
 import type { Change, StateChange } from './journal-batch.ts'
 import { type Location, locationOf } from './location.ts'
 import type { MessageEncoder } from './message-codec.ts'
@@ -14,6 +23,9 @@ export const partEntryBytes = 12
 const specBytesMax = 64 * 1024
 /** Set in the flags of a put record whose content is in parts. */
 export const putHasParts = 1
+
+/** The most that a record takes besides its payload. */
+const recordRoom = frameHeaderBytes + blockHeaderBytes + recordHeaderBytes
 
 /** One frame while it is filled and until it is on disk. Reused. */
 export class JournalFrame {
@@ -35,6 +47,8 @@ export class JournalFrame {
   isFull: boolean
   recordCount: number
   #at: number
+  /** Where the block starts that records are added to; 0 if there is none. */
+  #block: number
   #capacity: number
   #lastMessage: Message | undefined
   #lastLocation: Location
@@ -55,6 +69,7 @@ export class JournalFrame {
     this.isFull = false
     this.recordCount = 0
     this.#at = frameHeaderBytes
+    this.#block = 0
     this.#capacity = 0
     this.#lastMessage = undefined
     this.#lastLocation = 0
@@ -68,11 +83,11 @@ export class JournalFrame {
   /** Bytes that a frame needs for one change and nothing else. */
   needOf(change: Change): number {
     const { message } = change
-    if (change.state !== undefined) return frameHeaderBytes + recordHeaderBytes + stateBytes(change.state)
+    if (change.state !== undefined) return recordRoom + stateBytes(change.state)
     const payload = message === undefined ? specBytesMax : this.#encoder.size(message) - message.content.length
     const content = message === undefined ? 0 : Math.min(message.content.length, this.#partBytes)
     const partsBytes = message === undefined ? 0 : Math.ceil(message.content.length / this.#partBytes) * partEntryBytes
-    return frameHeaderBytes + 2 * recordHeaderBytes + payload + content + partsBytes + putHeadBytes + 4
+    return 2 * recordRoom + payload + content + partsBytes + putHeadBytes + 4
   }
 
   get bytes(): number {
@@ -91,6 +106,7 @@ export class JournalFrame {
     this.continues = false
     this.recordCount = 0
     this.#at = frameHeaderBytes
+    this.#block = 0
     this.#capacity = Math.min(place.room, this.memory.length)
     this.#lastMessage = undefined
   }
@@ -104,11 +120,12 @@ export class JournalFrame {
 
   /** Marks a point to come back to when a batch turns out not to fit. */
   mark(): FrameMark {
-    return { at: this.#at, recordCount: this.recordCount, changes: this.changes.length }
+    return { at: this.#at, block: this.#block, recordCount: this.recordCount, changes: this.changes.length }
   }
 
   rewind(mark: FrameMark): void {
     this.#at = mark.at
+    this.#block = mark.block
     this.recordCount = mark.recordCount
     this.changes.length = mark.changes
     this.locations.length = mark.changes
@@ -147,7 +164,7 @@ export class JournalFrame {
 
   /** Adds a part of a long body. Returns where it is, or undefined if there is no room. */
   addPart(change: Change, bytes: Uint8Array): Location | undefined {
-    const at = this.#record(RecordType.part, change, bytes.length)
+    const at = this.#record(change, bytes.length, RecordType.part)
     if (at < 0) return undefined
     this.memory.set(bytes, at)
     return this.#locationAt(at)
@@ -157,7 +174,7 @@ export class JournalFrame {
   addPutOfParts(change: Change, message: Message, parts: readonly Part[]): boolean {
     const headBytes = this.#encoder.size(message) - message.content.length
     const bytes = putHeadBytes + headBytes + 4 + parts.length * partEntryBytes
-    const at = this.#record(change.type, change, bytes)
+    const at = this.#record(change, bytes)
     if (at < 0) return false
     const { memory } = this
     memory[at - recordHeaderBytes + 1] = putHasParts
@@ -178,6 +195,7 @@ export class JournalFrame {
     const { segment } = this.#placed()
     const { recordCount, continues } = this
     this.number = number
+    this.#endBlock()
     sealFrame(this.memory, { bytes: this.#at, recordCount, epoch, segment: segment.id, number, continues })
     return this.#at
   }
@@ -185,7 +203,7 @@ export class JournalFrame {
   #put(change: Change, message: Message): boolean {
     if (message === this.#lastMessage && change.type === RecordType.put) return this.#reference(change)
     const bytes = putHeadBytes + this.#encoder.size(message)
-    const at = this.#record(change.type, change, bytes)
+    const at = this.#record(change, bytes)
     if (at < 0) return false
     this.memory.writeDoubleLE(change.number, at)
     this.#encoder.write(message, this.memory, at + putHeadBytes, true)
@@ -197,7 +215,7 @@ export class JournalFrame {
   }
 
   #reference(change: Change): boolean {
-    const at = this.#record(RecordType.reference, change, 12)
+    const at = this.#record(change, 12, RecordType.reference)
     if (at < 0) return false
     this.memory.writeDoubleLE(this.#lastLocation, at)
     this.memory.writeUInt32LE(this.#lastBytes, at + 8)
@@ -207,7 +225,7 @@ export class JournalFrame {
 
   #state(change: Change, state: StateChange): boolean {
     const { key, value } = state
-    const at = this.#record(RecordType.state, change, stateBytes(state))
+    const at = this.#record(change, stateBytes(state))
     if (at < 0) return false
     const { memory } = this
     const keyBytes = memory.write(key, at + 2)
@@ -219,7 +237,7 @@ export class JournalFrame {
   }
 
   #small(change: Change, bytes: number, fill: (memory: Buffer, at: number) => void): boolean {
-    const at = this.#record(change.type, change, bytes)
+    const at = this.#record(change, bytes)
     if (at < 0) return false
     fill(this.memory, at)
     this.#note(change, 0, 0)
@@ -227,12 +245,24 @@ export class JournalFrame {
   }
 
   /** Writes a record header and takes the room for its payload. -1 if there is none. */
-  #record(type: RecordType, change: Change, bytes: number): number {
-    const start = this.#at
-    if (start + recordHeaderBytes + bytes > this.#capacity) return -1
-    this.#at = start + recordHeaderBytes + bytes
+  #record(change: Change, payloadBytes: number, type: RecordType = change.type): number {
+    const bytes = recordHeaderBytes + payloadBytes
+    let start = this.#at
+    const isFirst = this.#block === 0 || start - this.#block >= blockBytes || bytes > blockBytes
+    if (isFirst) start += blockHeaderBytes
+    if (start + bytes > this.#capacity) return -1
+    if (isFirst) {
+      this.#endBlock()
+      this.#block = start - blockHeaderBytes
+    }
+    this.#at = start + bytes
     this.recordCount += 1
-    return writeRecord(this.memory, start, type, change.priority, change.owner, change.sequence, bytes)
+    return writeRecord(this.memory, start, type, change, start - this.#block, payloadBytes)
+  }
+
+  /** Says how long the block is. */
+  #endBlock(): void {
+    if (this.#block > 0) this.memory.writeUInt32LE(this.#at - this.#block, this.#block)
   }
 
   #note(change: Change, location: Location, bytes: number, parts?: readonly Part[]): void {
@@ -259,6 +289,7 @@ function stateBytes({ key, value }: StateChange): number {
 
 export interface FrameMark {
   readonly at: number
+  readonly block: number
   readonly recordCount: number
   readonly changes: number
 }

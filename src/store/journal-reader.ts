@@ -1,3 +1,4 @@
+import { blockBytes, blockEnd, blockHeaderBytes, recordHeaderBytes } from './frame.ts'
 import type { IndexEntry } from './index-page.ts'
 import { type Part, partEntryBytes, putHeadBytes } from './journal-frame.ts'
 import { readBytesMax, readGapBytes } from './journal-limits.ts'
@@ -5,6 +6,24 @@ import { type Location, offsetOf, segmentOf } from './location.ts'
 import type { MessageDecoder } from './message-codec.ts'
 import type { Segments } from './segments.ts'
 import type { StoredEntry } from './store.ts'
+
+/** Read before and behind what is wanted, so that the blocks it lies in are there as a whole. */
+const marginBytes = blockBytes + blockHeaderBytes + recordHeaderBytes
+
+/** An entry that is not what was written, or whose segment is gone. */
+export interface Unreadable {
+  readonly entry: IndexEntry
+  readonly segment: number
+  readonly offset: number
+  /** What is there instead; undefined if nothing is. */
+  readonly bytes: Buffer | undefined
+}
+
+export interface ReadResult {
+  /** In the order asked for. */
+  readonly entries: readonly StoredEntry[]
+  readonly unreadable: readonly Unreadable[]
+}
 
 /** One piece of the journal that several entries lie in. */
 interface Run {
@@ -15,7 +34,45 @@ interface Run {
   wantedBytes: number
 }
 
-/** Reads messages back from the journal: neighbours in one piece. */
+/** Part of a segment that has been read, and the block in it that was checked last. */
+class Piece {
+  readonly #segment: number
+  readonly #offset: number
+  readonly #bytes: Buffer
+  #block: number
+  #blockEnd: number
+
+  constructor(segment: number, offset: number, bytes: Buffer) {
+    this.#segment = segment
+    this.#offset = offset
+    this.#bytes = bytes
+    this.#block = -1
+    this.#blockEnd = -1
+  }
+
+  /** The payload of a record, a view; undefined if its block is not what was written. */
+  payload(offset: number, length: number): Buffer | undefined {
+    const at = offset - this.#offset
+    const start = at - recordHeaderBytes
+    const bytes = this.#bytes
+    if (start < 0 || at + length > bytes.length || bytes.readUInt32LE(start + 16) !== length) return undefined
+    const block = start - bytes.readUInt16LE(start + 14)
+    if (block < 0) return undefined
+    if (block !== this.#block) {
+      this.#block = block
+      this.#blockEnd = blockEnd(bytes, block, bytes.length, this.#segment)
+    }
+    return at + length <= this.#blockEnd ? bytes.subarray(at, at + length) : undefined
+  }
+
+  /** What is at a place, sound or not. */
+  raw(offset: number, length: number): Buffer {
+    const at = offset - this.#offset
+    return this.#bytes.subarray(Math.max(0, at), at + length)
+  }
+}
+
+/** Reads messages back from the journal: neighbours in one piece, each block checked. */
 export class JournalReader {
   readonly #segments: Segments
   readonly #decoder: MessageDecoder
@@ -27,46 +84,67 @@ export class JournalReader {
     this.#parts = parts
   }
 
-  /** The stored entries of the index entries, in the order given. `horizon`: entries up to it may have been seen. */
-  async read(entries: readonly IndexEntry[], horizon: number): Promise<readonly StoredEntry[]> {
+  /** The stored entries of the index entries. `horizon`: entries up to it may have been seen. */
+  async read(entries: readonly IndexEntry[], horizon: number): Promise<ReadResult> {
     const found = new Map<number, StoredEntry>()
-    await Promise.all(runsOf(entries).map((run) => this.#readRun(run, horizon, found)))
-    return entries.map((entry) => found.get(entry.sequence)).filter((entry) => entry !== undefined)
-  }
-
-  async #readRun(run: Run, horizon: number, found: Map<number, StoredEntry>): Promise<void> {
-    const segment = this.#segments.segment(run.segment)
-    if (segment === undefined)
-      throw new Error(`segment ${run.segment} is gone, and ${run.entries.length} entries with it`)
-    const bytes = await segment.file.read(run.offset, run.end - run.offset)
-    const isDense = run.wantedBytes * 2 >= bytes.length
-    for (const entry of run.entries) {
-      const at = offsetOf(entry.location) - run.offset
-      const payload = bytes.subarray(at, at + entry.bytes)
-      found.set(entry.sequence, await this.#decode(entry, isDense ? payload : Buffer.from(payload), horizon))
+    const unreadable: Unreadable[] = []
+    await Promise.all(runsOf(entries).map((run) => this.#readRun(run, horizon, found, unreadable)))
+    return {
+      entries: entries.map(({ sequence }) => found.get(sequence)).filter((one) => one !== undefined),
+      unreadable,
     }
   }
 
-  async #decode(entry: IndexEntry, payload: Buffer, horizon: number): Promise<StoredEntry> {
-    const parts = this.#parts.size > 0 ? this.#parts.get(entry.location) : undefined
-    const { sequence, deliveryCount } = entry
-    const end = parts === undefined ? payload.length : payload.length - 4 - parts.length * partEntryBytes
-    const content = parts === undefined ? undefined : await this.#assemble(parts)
+  async #readRun(run: Run, horizon: number, found: Map<number, StoredEntry>, unreadable: Unreadable[]): Promise<void> {
+    const { segment } = run
+    const piece = await this.#pieceOf(segment, run.offset, run.end - run.offset)
+    const isDense = run.wantedBytes * 2 >= run.end - run.offset
+    for (const entry of run.entries) {
+      const offset = offsetOf(entry.location)
+      const payload = piece?.payload(offset, entry.bytes)
+      const content = payload === undefined ? undefined : await this.#contentOf(entry)
+      if (payload === undefined || content === 'unreadable') {
+        unreadable.push({ entry, segment, offset, bytes: piece?.raw(offset, entry.bytes) })
+      } else found.set(entry.sequence, this.#decode(entry, isDense ? payload : Buffer.from(payload), content, horizon))
+    }
+  }
+
+  async #pieceOf(id: number, offset: number, bytes: number): Promise<Piece | undefined> {
+    const segment = this.#segments.segment(id)
+    if (segment === undefined) return undefined
+    const start = Math.max(0, offset - marginBytes)
+    try {
+      return new Piece(id, start, await segment.file.read(start, offset + bytes + 2 * marginBytes - start))
+    } catch (error) {
+      // It was given up meanwhile: what was in it has left.
+      if (this.#segments.segment(id) === undefined) return undefined
+      throw error
+    }
+  }
+
+  #decode(entry: IndexEntry, payload: Buffer, content: Buffer | undefined, horizon: number): StoredEntry {
+    const { sequence, deliveryCount, location } = entry
+    const parts = content === undefined ? 0 : 4 + (this.#parts.get(location)?.length ?? 0) * partEntryBytes
     return {
       sequence,
-      message: this.#decoder.read(payload, putHeadBytes, end, content),
+      message: this.#decoder.read(payload, putHeadBytes, payload.length - parts, content),
       deliveryCount,
       redelivered: entry.isSeen || sequence <= horizon,
       notBefore: entry.isSeen ? entry.notBefore : payload.readDoubleLE(0),
     }
   }
 
-  async #assemble(parts: readonly Part[]): Promise<Buffer> {
+  /** The content that is stored in parts; undefined if it is not. */
+  async #contentOf({ location }: IndexEntry): Promise<Buffer | undefined | 'unreadable'> {
+    const parts = this.#parts.size > 0 ? this.#parts.get(location) : undefined
+    if (parts === undefined) return undefined
     const pieces: Buffer[] = []
-    for (const { location, length } of parts) {
-      const segment = this.#segments.segment(segmentOf(location))
-      if (segment === undefined) throw new Error(`segment ${segmentOf(location)} is gone, and part of a body with it`)
-      pieces.push(await segment.file.read(offsetOf(location), length))
+    for (const part of parts) {
+      const offset = offsetOf(part.location)
+      const piece = await this.#pieceOf(segmentOf(part.location), offset, part.length)
+      const bytes = piece?.payload(offset, part.length)
+      if (bytes === undefined) return 'unreadable'
+      pieces.push(bytes)
     }
     return Buffer.concat(pieces)
   }

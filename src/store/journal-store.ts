@@ -4,6 +4,7 @@ import type { ContentFormat } from '../message.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Compaction } from './compaction.ts'
 import { DiskWatch } from './disk-watch.ts'
+import { EntryReader } from './entry-reader.ts'
 import { RecordType } from './frame.ts'
 import { IndexRepair } from './index-repair.ts'
 import { JournalBatch } from './journal-batch.ts'
@@ -44,7 +45,7 @@ export class JournalStore implements MessageStore {
   readonly #writer: JournalWriter
   readonly #checkpoints: Checkpoints
   readonly #watch: DiskWatch
-  #reader: JournalReader | undefined
+  #entries: EntryReader | undefined
   #compaction: Compaction | undefined
   #report: OpenReport
   readonly #damages: Damage[]
@@ -70,13 +71,17 @@ export class JournalStore implements MessageStore {
       failed: (error) => this.#writer.fail(error),
     })
     this.#watch = new DiskWatch(disk, clock)
-    this.#reader = undefined
+    this.#entries = undefined
     this.#compaction = undefined
     this.#damages = []
+    this.onDamage = () => undefined
     this.#report = { frameCount: 0, wasClean: true, damages: [] }
     this.#isOpen = false
     this.#closing = undefined
   }
+
+  /** Is told of damage that comes to light while the store is open. */
+  onDamage: (damage: Damage) => void
 
   /** What opening has found, and all damage that has come to light since. */
   get report(): OpenReport {
@@ -97,10 +102,12 @@ export class JournalStore implements MessageStore {
 
   async open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]> {
     const reader = new JournalReader(this.#segments, new MessageDecoder(formats), this.#index.parts)
-    this.#reader = reader
-    this.#compaction = new Compaction(this.#index, this.#segments, reader, this.#sizes, (batch, done) =>
-      this.#writer.commit(batch, done),
-    )
+    const commit = (batch: JournalBatch, done: CommitDone): void => this.#writer.commit(batch, done)
+    this.#entries = new EntryReader(this.#disk, this.#index, reader, {
+      commit,
+      damaged: (damage) => this.#damaged(damage),
+    })
+    this.#compaction = new Compaction(this.#index, this.#segments, this.#entries, this.#sizes, commit)
     await this.#segments.open()
     const checkpoint = await this.#checkpoints.restore()
     const replay = await new Recovery(this.#index, this.#segments, this.#sizes).run(
@@ -134,11 +141,14 @@ export class JournalStore implements MessageStore {
     this.#writer.commit(batch, done)
   }
 
-  async read(id: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]> {
-    const owner = this.#index.owners.get(id)
-    const directory = owner?.directories[priority]
-    if (owner === undefined || directory === undefined || this.#reader === undefined) return []
-    return await this.#reader.read(await directory.collect(after, count), owner.seenUpTo)
+  async read(
+    id: OwnerId,
+    priority: number,
+    after: number,
+    count: number,
+    onUnreadable: (sequence: number) => void = () => undefined,
+  ): Promise<readonly StoredEntry[]> {
+    return (await this.#entries?.read(id, priority, { after, count }, onUnreadable)) ?? []
   }
 
   /** The segments that there are. */
@@ -197,6 +207,7 @@ export class JournalStore implements MessageStore {
 
   #damaged(damage: Damage): void {
     this.#damages.push(damage)
+    if (this.#isOpen) this.onDamage(damage)
   }
 
   #flown(frame: JournalFrame): void {

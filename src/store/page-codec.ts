@@ -69,6 +69,7 @@ export function encodePage(image: PageImage, memory: Buffer): number {
 /** Reads the columns of a page; undefined if the bytes are not what was written of it last. */
 export function decodePage(bytes: Buffer, page: IndexPage): PageColumns | undefined {
   if (bytes.length < headBytes || bytes.readUInt32LE(0) !== magic) return undefined
+  if (bytes.readUInt16LE(8) !== version) return undefined
   const flags = bytes.readUInt8(10)
   const length = bytes.readUInt32LE(28)
   const end = headBytes + length * (12 + ((flags & hasGaps) === 0 ? 0 : 4) + ((flags & hasHistory) === 0 ? 0 : 12))

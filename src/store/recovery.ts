@@ -1,8 +1,8 @@
-import { type RecordHandler, RecordType, readRecords, stateIsRemoved } from './frame.ts'
+import { RecordType, type RecordView, stateIsRemoved } from './frame.ts'
 import { type Part, partEntryBytes, putHasParts } from './journal-frame.ts'
 import type { JournalIndex } from './journal-index.ts'
 import type { JournalSizes } from './journal-limits.ts'
-import { type Damage, type FoundFrame, JournalScan } from './journal-scan.ts'
+import { type Damage, type FoundFrame, JournalScan, readFrame } from './journal-scan.ts'
 import { type Location, locationOf } from './location.ts'
 import type { Segments } from './segments.ts'
 import type { OwnerId, OwnerSpec } from './store.ts'
@@ -48,9 +48,10 @@ export class Recovery {
   async run(start: StartingPoint): Promise<Replay> {
     const scan = new JournalScan(start.frame, this.#frameBytesMax, (frame) => this.#take(frame))
     const { cache } = this.#index
-    for (const segment of this.#segments.all) {
-      if (segment.id < start.segment) continue
-      const end = await scan.read(segment, segment.id === start.segment ? start.offset : 0, () => cache.quiet())
+    const all = [...this.#segments.all].filter(({ id }) => id >= start.segment)
+    for (const [at, segment] of all.entries()) {
+      const from = segment.id === start.segment ? start.offset : 0
+      const end = await scan.read(segment, { from, next: all[at + 1], pause: () => cache.quiet() })
       segment.usedBytes = Math.max(segment.usedBytes, end)
     }
     for (const { segment, offset, header } of this.#waiting) {
@@ -74,14 +75,15 @@ export class Recovery {
     if (frame.header.continues) return
     const frames = this.#waiting
     this.#waiting = []
-    for (const { segment, offset, header, bytes } of frames) {
-      readRecords(bytes, 0, header, new Applier(this.#index, this.#removed, segment.id, offset))
+    for (const one of frames) {
+      const applier = new Applier(this.#index, this.#removed, one.segment.id, one.offset)
+      readFrame(one, (record) => applier.apply(record))
     }
   }
 }
 
 /** Applies the records of one frame to the index. */
-class Applier implements RecordHandler {
+class Applier {
   readonly #index: JournalIndex
   readonly #removed: Set<OwnerId>
   readonly #segment: number
@@ -94,16 +96,7 @@ class Applier implements RecordHandler {
     this.#offset = offset
   }
 
-  record(
-    type: RecordType,
-    flags: number,
-    priority: number,
-    owner: number,
-    sequence: number,
-    bytes: Buffer,
-    at: number,
-    end: number,
-  ): void {
+  apply({ type, flags, priority, owner, sequence, bytes, at, end }: RecordView): void {
     const index = this.#index
     switch (type) {
       case RecordType.put: {

@@ -90,7 +90,8 @@ async function firstEntries(owner: OwnerIndex): Promise<IndexEntry[]> {
 
 async function addressOf(entry: IndexEntry | undefined, reader: JournalReader): Promise<Address | undefined> {
   if (entry === undefined) return undefined
-  const [stored] = await reader.read([entry], 0).catch(() => [])
+  const { entries } = await reader.read([entry], 0)
+  const [stored] = entries
   const address = stored?.message.address
   return address instanceof Address ? address : undefined
 }

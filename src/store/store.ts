@@ -85,8 +85,17 @@ export interface MessageStore {
   batch(): WriteBatch
   /** Makes the batch durable, in the order of commits, then calls back once, never before it returns. */
   commit(batch: WriteBatch, done: CommitDone): void
-  /** Up to `count` entries of an owner and priority after a sequence, in the order of sequences; fewer only at the end. */
-  read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]>
+  /**
+   * Up to `count` entries of an owner and priority after a sequence, in the order of sequences; fewer only at the end.
+   * `onUnreadable` is told, before the promise resolves, of each that is damaged: it has left the owner, and is not among them.
+   */
+  read(
+    owner: OwnerId,
+    priority: number,
+    after: number,
+    count: number,
+    onUnreadable?: (sequence: number) => void,
+  ): Promise<readonly StoredEntry[]>
   /** Waits for commits under way. Idempotent. */
   close(): Promise<void>
 }

@@ -1,4 +1,4 @@
-import { isFrameIntact, type RecordHandler, RecordType, readFrameHeader, readRecords } from '../../store/frame.ts'
+import { frameHeaderBytes, isFrameIntact, RecordType, readBlocks, readFrameHeader } from '../../store/frame.ts'
 import type { OpenStore } from './folder.ts'
 import { number, print } from './names.ts'
 
@@ -28,10 +28,12 @@ export async function printFrames({ store }: OpenStore, from: number, isJson: bo
         at = end
         continue
       }
-      const collected = new Collector()
-      readRecords(bytes, at, header, collected)
+      const records: RecordLine[] = []
+      readBlocks(bytes, at + frameHeaderBytes, at + header.bytes, (record) => {
+        const { type, owner, priority, sequence } = record
+        records.push({ type: typeNames.get(type) ?? `type ${type}`, owner, priority, sequence, bytes: record.end - record.at })
+      })
       const { number: frame, epoch, continues } = header
-      const { records } = collected
       if (isJson)
         print(JSON.stringify({ segment: id, offset: at, bytes: header.bytes, frame, epoch, continues, records }))
       else {
@@ -44,22 +46,5 @@ export async function printFrames({ store }: OpenStore, from: number, isJson: bo
       }
       at += header.bytes
     }
-  }
-}
-
-class Collector implements RecordHandler {
-  readonly records: RecordLine[] = []
-
-  record(
-    type: RecordType,
-    _flags: number,
-    priority: number,
-    owner: number,
-    sequence: number,
-    _bytes: Buffer,
-    at: number,
-    end: number,
-  ): void {
-    this.records.push({ type: typeNames.get(type) ?? `type ${type}`, owner, priority, sequence, bytes: end - at })
   }
 }

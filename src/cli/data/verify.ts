@@ -21,7 +21,12 @@ export async function verify(options: DataOptions): Promise<void> {
   await withStore(options, 'verify', true, async (open) => {
     const findings = open.store.report.damages.filter(({ reason }) => reason !== unfinishedBatch).map(damageFinding)
     const bytes = await verifySegments(open, findings)
+    const known = open.store.report.damages.length
     const count = await verifyMessages(open, findings)
+    const found = open.store.report.damages.slice(known)
+    if (found.length > 0 && open.isLive && (await hasLostSegments(open.folder, open.store.segments))) {
+      tell("the broker's clients have taken messages while they were being read; the rest was left out")
+    } else findings.push(...found.map(damageFinding))
     const result = { messages: count, owners: open.owners.length, bytes, isLive: open.isLive, findings }
     if (options.json === true) print(JSON.stringify(result))
     else for (const { place, reason } of findings) print(`${place}: ${reason}`)

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { Address } from '../../../../src/address.ts'
 import { MemoryStore } from '../../../../src/store/memory-store.ts'
+import type { MessageStore, StoredEntry } from '../../../../src/store/store.ts'
 import { HeldStore } from '../../../support/held-store.ts'
 import { policyRule } from '../../../support/policy-rule.ts'
 import { TestBroker, type TestBrokerOptions } from '../../../support/test-broker.ts'
@@ -257,4 +258,44 @@ describe('a queue with a narrow window', () => {
     await rest(test)
     expect([read.mock.calls.length, [...test.broker.statesOf('')]]).toEqual([0, []])
   })
+})
+
+/** Finds every second entry damaged, as a store over a bad disk would: takes it out and says so. */
+class HalfUnreadableStore extends HeldStore {
+  override async read(...given: Parameters<MessageStore['read']>): Promise<readonly StoredEntry[]> {
+    const [owner, priority, after, count, onUnreadable] = given
+    const entries = await this.inner.read(owner, priority, after, count)
+    const [sound, damaged] = [entries.filter(isSound), entries.filter((entry) => !isSound(entry))]
+    const batch = this.batch()
+    for (const { sequence } of damaged) batch.ack(owner, priority, sequence, false)
+    await new Promise<void>((resolve) => this.commit(batch, () => resolve()))
+    for (const { sequence } of damaged) onUnreadable?.(sequence)
+    return sound
+  }
+}
+
+function isSound({ message }: StoredEntry): boolean {
+  return !Buffer.from(message.content).toString().endsWith('1')
+}
+
+test('a queue goes on, and counts right, when its store has to take out what is damaged', async () => {
+  const test = await TestBroker.open({ store: new HalfUnreadableStore(new MemoryStore(), true) })
+  const client = test.connect()
+  client.sendAll('orders', numbered(windowMessages, 'w'))
+  await test.settle()
+  const texts = numbered(300)
+  client.sendAll('orders', texts, durable)
+  await test.settle()
+  const browser = client.subscribe('orders', { browse: true, credit: 100_000 })
+  await rest(test)
+  const left = texts.filter((text) => !text.endsWith('1'))
+  expect(browser.texts.slice(windowMessages)).toEqual(left)
+  expect(test.queue('orders').count).toBe(windowMessages + left.length)
+  client.sendAll('orders', ['last 1', 'last 2'], durable)
+  const consumer = client.subscribe('orders', { credit: 100_000 })
+  await rest(test)
+  expect(consumer.texts.slice(windowMessages)).toEqual([...left, 'last 2'])
+  consumer.settleAll()
+  await rest(test)
+  expect([test.queue('orders').count, test.broker.memory.bytes]).toEqual([0, 0])
 })
