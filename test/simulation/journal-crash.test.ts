@@ -185,7 +185,7 @@ async function crashes(seed: number, rounds: number): Promise<number> {
     disk.crashAfter = round === 0 ? Number.POSITIVE_INFINITY : Math.floor(random() * 150)
     const store = new JournalStore(disk, new VirtualClock(), sizes)
     const opened = await Promise.race([store.open(testFormats).then(() => true), until(() => disk.isCrashed)])
-    if (opened === true) {
+    if (opened === true && !disk.isCrashed) {
       disk.crashAfter = Number.POSITIVE_INFINITY
       await check(store, entries, owners, seed)
       checkStates(store, states, seed)

@@ -31,7 +31,13 @@ export async function printFrames({ store }: OpenStore, from: number, isJson: bo
       const records: RecordLine[] = []
       readBlocks(bytes, at + frameHeaderBytes, at + header.bytes, (record) => {
         const { type, owner, priority, sequence } = record
-        records.push({ type: typeNames.get(type) ?? `type ${type}`, owner, priority, sequence, bytes: record.end - record.at })
+        records.push({
+          type: typeNames.get(type) ?? `type ${type}`,
+          owner,
+          priority,
+          sequence,
+          bytes: record.end - record.at,
+        })
       })
       const { number: frame, epoch, continues } = header
       if (isJson)

@@ -23,7 +23,8 @@ export async function verify(options: DataOptions): Promise<void> {
     const bytes = await verifySegments(open, findings)
     const known = open.store.report.damages.length
     const count = await verifyMessages(open, findings)
-    const found = open.store.report.damages.slice(known)
+    const isKnown = (segment: number): boolean => findings.some(({ place }) => place === `seg-${segment}`)
+    const found = open.store.report.damages.slice(known).filter(({ segment }) => !isKnown(segment))
     if (found.length > 0 && open.isLive && (await hasLostSegments(open.folder, open.store.segments))) {
       tell("the broker's clients have taken messages while they were being read; the rest was left out")
     } else findings.push(...found.map(damageFinding))
