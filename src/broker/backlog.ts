@@ -1,8 +1,9 @@
 import type { Message } from '../message.ts'
 import type { OwnerId, StoredEntry } from '../store/store.ts'
 import type { Dispatchable } from '../turn.ts'
+import { BacklogLevel, isEmpty, type Run, startOf } from './backlog-level.ts'
 import type { Context } from './context.ts'
-import { type ExpiryMark, ExpiryMarks } from './expiry-marks.ts'
+import type { ExpiryMark } from './expiry-marks.ts'
 import { MemoryPages, type PagedMessage } from './memory-pages.ts'
 
 /** Messages that are read at a time to see whether they have expired. */
@@ -18,76 +19,6 @@ export interface Surfaced {
   readonly notBefore: number
 }
 
-/** Messages that came one after the other and are kept in the same way: in memory pages, or by the store alone. */
-type Run = MemoryRun | StoredRun
-
-interface MemoryRun {
-  readonly kind: 'memory'
-  readonly pages: MemoryPages
-}
-
-interface StoredRun {
-  readonly kind: 'stored'
-  count: number
-  /** The last sequence of those it has held. */
-  last: number
-}
-
-/** The backlog of one priority. */
-class Level {
-  readonly runs: Run[]
-  count: number
-  /** The store's entries up to this sequence are not in the backlog. */
-  after: number
-  /** Entries after it that are not either: delayed ones, which wait elsewhere, in order. */
-  readonly elsewhere: Set<number>
-  /** Nor are those that leave the store with the next commit, or have left it while it was being read. */
-  readonly leaving: Set<number>
-  left: number[]
-  /** When those that have not been read expire. */
-  readonly marks: ExpiryMarks
-  /** So many of those that are read next have been dropped: they do not count any more. */
-  droppedCount: number
-  loaded: StoredEntry[]
-  isLoading: boolean
-
-  constructor(after: number) {
-    this.runs = []
-    this.count = 0
-    this.after = after
-    this.elsewhere = new Set()
-    this.leaving = new Set()
-    this.left = []
-    this.marks = new ExpiryMarks()
-    this.droppedCount = 0
-    this.loaded = []
-    this.isLoading = false
-  }
-
-  /** What has left the store, and no reading under way can bring up any more, need not be remembered. */
-  settle(): void {
-    if (this.isLoading || this.left.length === 0) return
-    for (const sequence of this.left) this.leaving.delete(sequence)
-    this.left = []
-  }
-
-  /** It has been read up to a sequence. */
-  advance(sequence: number): void {
-    this.after = Math.max(this.after, sequence)
-    for (const passed of this.elsewhere) {
-      if (passed > this.after) break
-      this.elsewhere.delete(passed)
-    }
-    this.marks.pass(this.after)
-    this.settle()
-  }
-
-  /** True if an entry after what has been read is not in the backlog. */
-  isAway(sequence: number): boolean {
-    return this.elsewhere.has(sequence) || this.leaving.has(sequence)
-  }
-}
-
 /**
  * The part of a queue that is too long to have an object in memory for each message: what the store has is not in memory at all,
  * the rest is in pages. It comes back in order as the queue is served.
@@ -96,7 +27,7 @@ export class Backlog {
   readonly #context: Context
   readonly #queue: Dispatchable
   readonly #ownerId: () => OwnerId
-  readonly #levels: (Level | undefined)[]
+  readonly #levels: (BacklogLevel | undefined)[]
   #count: number
   #bytes: number
 
@@ -300,7 +231,7 @@ export class Backlog {
    * Removes from the store what has not been read up to a sequence: but for the delayed ones, of which a consumer may have some by
    * now.
    */
-  #clearTo(level: Level, priority: number, upTo: number): void {
+  #clearTo(level: BacklogLevel, priority: number, upTo: number): void {
     const batch = this.#context.batch()
     const owner = this.#ownerId()
     let first = level.after + 1
@@ -314,12 +245,12 @@ export class Backlog {
   }
 
   /** A run ends of which some have been dropped, that need not be read any more. */
-  #clearDropped(level: Level, priority: number, upTo: number): void {
+  #clearDropped(level: BacklogLevel, priority: number, upTo: number): void {
     if (level.droppedCount > 0) this.#clearTo(level, priority, upTo)
     level.droppedCount = 0
   }
 
-  #sweepPage(level: Level, mark: ExpiryMark, { page, last, now, expire }: Sweep): void {
+  #sweepPage(level: BacklogLevel, mark: ExpiryMark, { page, last, now, expire }: Sweep): void {
     let from = Number.POSITIVE_INFINITY
     for (const surfaced of page) {
       const { expiresAt } = surfaced.message
@@ -349,7 +280,7 @@ export class Backlog {
   }
 
   /** A message that has not been read leaves the store with this turn's batch. */
-  #leave(level: Level, sequence: number): void {
+  #leave(level: BacklogLevel, sequence: number): void {
     level.leaving.add(sequence)
     this.#context.afterCommit(() => {
       level.left.push(sequence)
@@ -358,7 +289,7 @@ export class Backlog {
   }
 
   /** One message of a run less. */
-  #uncount(level: Level, run: Run, bytes: number): void {
+  #uncount(level: BacklogLevel, run: Run, bytes: number): void {
     if ((run.kind === 'memory' ? run.pages.count : run.count) === 0) level.runs.splice(level.runs.indexOf(run), 1)
     level.count -= 1
     this.#count -= 1
@@ -381,7 +312,7 @@ export class Backlog {
     return surfacedOf(paged)
   }
 
-  #fromStore(level: Level, priority: number): Surfaced | undefined {
+  #fromStore(level: BacklogLevel, priority: number): Surfaced | undefined {
     const entry = level.loaded.shift()
     if (entry !== undefined) {
       if (level.loaded.length < this.#context.window.readCount / 2) this.#load(level, priority)
@@ -392,7 +323,7 @@ export class Backlog {
   }
 
   /** Reads more of the first run, once what is read has been committed. */
-  #load(level: Level, priority: number): void {
+  #load(level: BacklogLevel, priority: number): void {
     const run = level.runs[0]
     if (level.isLoading || run?.kind !== 'stored' || run.count <= level.loaded.length) return
     level.isLoading = true
@@ -413,13 +344,13 @@ export class Backlog {
     }, this.#context.readFailed)
   }
 
-  #goOn(level: Level, priority: number): void {
+  #goOn(level: BacklogLevel, priority: number): void {
     this.#context.turn.markDispatch(this.#queue)
     if (level.droppedCount > 0 && this.#levels[priority] === level) this.#load(level, priority)
   }
 
   /** An entry has been read. */
-  #take(level: Level, priority: number, entry: StoredEntry): void {
+  #take(level: BacklogLevel, priority: number, entry: StoredEntry): void {
     if (level.isAway(entry.sequence)) return
     if (level.droppedCount === 0) level.loaded.push(entry)
     else {
@@ -429,7 +360,7 @@ export class Backlog {
   }
 
   /** Entries of one run: those that have been read for the queue, then what the store has; what is not on disk yet is waited for. */
-  async #peekStored(level: Level, { priority, last, before, wanted }: Peek): Promise<Surfaced[]> {
+  async #peekStored(level: BacklogLevel, { priority, last, before, wanted }: Peek): Promise<Surfaced[]> {
     while (level.droppedCount > 0 && this.#levels[priority] === level) await this.#committed()
     const isOfRun = ({ sequence }: StoredEntry) => sequence > last && sequence < before
     const found = level.loaded.filter(isOfRun).slice(0, wanted).map(surfacedEntry)
@@ -453,7 +384,7 @@ export class Backlog {
   }
 
   /** The store had to take an entry out that it could not read. */
-  #lose(level: Level, priority: number, sequence: number): void {
+  #lose(level: BacklogLevel, priority: number, sequence: number): void {
     if (this.#levels[priority] !== level || sequence <= level.after || level.isAway(sequence)) return
     if (level.droppedCount > 0) {
       level.droppedCount -= 1
@@ -469,10 +400,10 @@ export class Backlog {
     return new Promise((resolve) => this.#context.afterCommit(resolve))
   }
 
-  #level(priority: number, after: number): Level {
+  #level(priority: number, after: number): BacklogLevel {
     const found = this.#levels[priority]
     if (found !== undefined && found.count > 0) return found
-    const level = new Level(after)
+    const level = new BacklogLevel(after)
     this.#levels[priority] = level
     return level
   }
@@ -493,19 +424,6 @@ interface Peek {
   readonly last: number
   readonly before: number
   readonly wanted: number
-}
-
-/** The first sequence in memory at this run or after it. */
-function startOf(runs: readonly Run[], from: number): number {
-  for (const run of runs.slice(from)) {
-    const [first] = run.kind === 'memory' ? run.pages.peek(0, 1) : []
-    if (first !== undefined) return first.sequence
-  }
-  return Number.POSITIVE_INFINITY
-}
-
-function isEmpty(run: Run | undefined): boolean {
-  return run?.kind === 'memory' && run.pages.count === 0
 }
 
 function surfacedEntry({ sequence, message, deliveryCount, redelivered, notBefore }: StoredEntry): Surfaced {
