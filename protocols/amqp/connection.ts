@@ -425,12 +425,14 @@ export class AmqpConnection
     if (!mustHold) for (const session of this.#sessions) session?.replenish()
   }
 
+  /** The core gives back what is unsettled, as failed if the connection is `lost`; then the links have nothing left to give. */
   #closeSession(how: 'clean' | 'lost'): void {
-    for (const session of this.#sessions) if (session !== undefined && !session.isEnded) session.drop()
     const session = this.#session
     this.#session = undefined
     this.#leaveContainer()
+    this.transactions.close()
     session?.close(how)
+    for (const one of this.#sessions) if (one !== undefined && !one.isEnded) one.drop()
   }
 
   #leaveContainer(): void {

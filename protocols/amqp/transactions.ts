@@ -28,12 +28,15 @@ export class OpenTransaction {
   readonly settled: { readonly delivery: SettledDelivery; readonly say: SaySettled }[]
   /** Why it can only be rolled back, if so. */
   refusal: BrokerError | undefined
+  /** The session of the core has ended, and rolled it back. */
+  isOver: boolean
 
   constructor(id: string, core: Transaction) {
     this.id = id
     this.core = core
     this.settled = []
     this.refusal = undefined
+    this.isOver = false
   }
 
   /** A send within it was refused. */
@@ -46,8 +49,9 @@ export class OpenTransaction {
     return { core: this.core, note: (delivery) => this.settled.push({ delivery, say }) }
   }
 
-  /** Forgets the sends; what receivers have forgotten comes again. */
+  /** Forgets the sends; what receivers have forgotten comes again. Nothing if the session has ended, and done so itself. */
   rollBack(): void {
+    if (this.isOver) return
     this.core.abort()
     for (const { delivery } of this.settled) if (delivery.isForgotten) delivery.link.giveBack(delivery.delivery)
   }
@@ -88,6 +92,12 @@ export class Transactions {
 
   remove(transaction: OpenTransaction): void {
     this.#open.delete(transaction.id)
+  }
+
+  /** The session of the core ends. */
+  close(): void {
+    for (const transaction of this.#open.values()) transaction.isOver = true
+    this.#open.clear()
   }
 }
 

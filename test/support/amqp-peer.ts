@@ -20,6 +20,7 @@ export const t = {
   ushort: (value: number): Wired => types.wrap_ushort(value),
   ulong: (value: number): Wired => types.wrap_ulong(value),
   long: (value: number): Wired => types.wrap_long(value),
+  timestamp: (value: number): Wired => types.wrap_timestamp(value),
   string: (value: string): Wired => types.wrap_string(value),
   symbol: (value: string): Wired => types.wrap_symbol(value),
   symbols: (...values: string[]): Wired => types.wrap_array(values, 0xa3, undefined as never),
@@ -83,6 +84,7 @@ export interface ReceivedFrame {
   readonly channel: number
   /** The descriptor of the performative; 0 for an empty frame, -1 for a protocol header. */
   readonly code: number
+  /** Those of an attach are all there, absent ones as null. */
   readonly fields: readonly Seen[]
   readonly payload: Buffer
 }
@@ -355,11 +357,13 @@ function frameIn(bytes: Buffer): ReceivedFrame {
   if (start === bytes.length) return { type, channel, code: 0, fields: [], payload: bytes.subarray(start) }
   const reader = new codec.Reader(bytes.subarray(start))
   const performative = seen(reader.read())
+  const code = descriptorOf(performative) as number
+  const fields = fieldsOf(performative)
   return {
     type,
     channel,
-    code: descriptorOf(performative) as number,
-    fields: fieldsOf(performative),
+    code,
+    fields: code === 0x12 ? Array.from({ length: 14 }, (_, index) => fields[index] ?? null) : fields,
     payload: bytes.subarray(start + reader.position),
   }
 }
