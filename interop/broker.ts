@@ -12,13 +12,15 @@ const startMsMax = 15_000
 interface Ports {
   readonly stomp: number
   readonly ws: number
+  readonly amqp: number
 }
 
 /** A broker in a process of its own, as `manifoldmq start` runs it. */
 export class StandaloneBroker {
-  /** Of the STOMP listener, and of the one for WebSockets. */
+  /** Of the STOMP listener, the one for WebSockets, and that of AMQP. */
   readonly port: number
   readonly webSocketPort: number
+  readonly amqpPort: number
   readonly #child: ChildProcess
   readonly #root: string
   readonly #folder: string
@@ -26,6 +28,7 @@ export class StandaloneBroker {
   private constructor(child: ChildProcess, ports: Ports, root: string, folder: string) {
     this.port = ports.stomp
     this.webSocketPort = ports.ws
+    this.amqpPort = ports.amqp
     this.#child = child
     this.#root = root
     this.#folder = folder
@@ -33,7 +36,11 @@ export class StandaloneBroker {
 
   /** Starts a broker on any free port, with a data folder of its own. `root` is the folder of the repository. */
   static async start(root: string): Promise<StandaloneBroker> {
-    return StandaloneBroker.#start(root, { stomp: 0, ws: 0 }, await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')))
+    return StandaloneBroker.#start(
+      root,
+      { stomp: 0, ws: 0, amqp: 0 },
+      await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')),
+    )
   }
 
   static async #start(root: string, ports: Ports, folder: string): Promise<StandaloneBroker> {
@@ -42,7 +49,7 @@ export class StandaloneBroker {
       `listeners.stomp.port=${ports.stomp}`,
       'listeners.mqtt.port=0',
       'listeners.native.port=0',
-      'listeners.amqp.port=0',
+      `listeners.amqp.port=${ports.amqp}`,
       `listeners.stomp.heartBeatMs=${beatMs}ms`,
       `listeners.ws.port=${ports.ws}`,
       'log.level=error',
@@ -74,7 +81,8 @@ export class StandaloneBroker {
 
   /** Another broker on the same ports and with the same data, once this one has ended. */
   successor(): Promise<StandaloneBroker> {
-    return StandaloneBroker.#start(this.#root, { stomp: this.port, ws: this.webSocketPort }, this.#folder)
+    const ports = { stomp: this.port, ws: this.webSocketPort, amqp: this.amqpPort }
+    return StandaloneBroker.#start(this.#root, ports, this.#folder)
   }
 
   /** Stops it and removes its data. */
@@ -84,7 +92,7 @@ export class StandaloneBroker {
   }
 }
 
-/** The ports in the lines `ready stomp tcp://127.0.0.1:PORT` and `ready ws ws://127.0.0.1:PORT`. */
+/** The ports in the lines `ready stomp tcp://127.0.0.1:PORT`, `ready ws ws://127.0.0.1:PORT` and so on. */
 function readyPorts(child: ChildProcess): Promise<Ports> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => fail(`the broker was not ready within ${startMsMax} ms`), startMsMax)
@@ -100,10 +108,10 @@ function readyPorts(child: ChildProcess): Promise<Ports> {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const [, name = '', port] = /^ready (\w+) \w+:\/\/.*:(\d+)$/.exec(line) ?? []
       ports.set(name, Number(port))
-      const [stomp, ws] = [ports.get('stomp'), ports.get('ws')]
-      if (stomp === undefined || ws === undefined) return
+      const [stomp, ws, amqp] = [ports.get('stomp'), ports.get('ws'), ports.get('amqp')]
+      if (stomp === undefined || ws === undefined || amqp === undefined) return
       clearTimeout(timer)
-      resolve({ stomp, ws })
+      resolve({ stomp, ws, amqp })
     })
   })
 }

@@ -52,7 +52,7 @@ export const clients: readonly Client[] = [
     interpreter: 'python3',
     carrier: 'tcp',
     traits: upright,
-    install: installPython,
+    install: (root) => installPython(root, 'stomp.py'),
     start: (root) => new Driver(python(root), [join(root, 'interop/python/driver.py')], root),
   },
   {
@@ -100,12 +100,13 @@ export const clients: readonly Client[] = [
   },
 ]
 
-/** The interpreter of {@link installPython}'s environment, for programs that use stomp.py. */
+/** The interpreter of {@link installPython}'s environment, for programs that use its packages. */
 export function python(root: string): string {
   return join(root, 'interop/.venv/bin/python')
 }
 
-async function installPython(root: string): Promise<string> {
+/** Makes an environment with all that requirements.txt names; returns the version of one package. */
+export async function installPython(root: string, name: string): Promise<string> {
   const folder = join(root, 'interop/.venv')
   const requirements = await readFile(join(root, 'interop/python/requirements.txt'), 'utf8')
   const mark = join(folder, 'requirements.txt')
@@ -122,7 +123,7 @@ async function installPython(root: string): Promise<string> {
     ])
     await writeFile(mark, requirements)
   }
-  return run(python(root), ['-c', 'from importlib.metadata import version; print(version("stomp.py"))'])
+  return run(python(root), ['-c', `from importlib.metadata import version; print(version("${name}"))`])
 }
 
 async function installStompjs(root: string): Promise<string> {
@@ -155,7 +156,8 @@ interface Package {
   readonly dependencies: Readonly<Record<string, string>>
 }
 
-async function versionOf(folder: string): Promise<string> {
+/** The version of an installed package. */
+export async function versionOf(folder: string): Promise<string> {
   return (await packageOf(folder)).version
 }
 

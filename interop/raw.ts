@@ -13,18 +13,23 @@ export interface RawFrame {
 
 /** STOMP 1.2 by hand, for what libraries cannot write or do not show: repeated headers, escapes in names. Bodies without NUL. */
 export class RawConnection {
+  isClosed: boolean
   readonly #socket: Socket
   readonly #frames: RawFrame[]
   #unread: string
   #wake: () => void
 
   private constructor(socket: Socket) {
+    this.isClosed = false
     this.#socket = socket
     this.#frames = []
     this.#unread = ''
     this.#wake = () => undefined
     socket.setEncoding('utf8')
     socket.on('error', () => undefined)
+    socket.on('close', () => {
+      this.isClosed = true
+    })
     socket.on('data', (text: string) => this.#read(text))
   }
 

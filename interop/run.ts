@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { type AmqpClient, amqpClients, runAmqpClient, StompEcho } from './amqp.ts'
 import { Bench } from './bench.ts'
 import { StandaloneBroker } from './broker.ts'
 import { type Client, clients } from './clients.ts'
@@ -27,6 +28,21 @@ interface Result {
   readonly column: string
   /** Undefined: passed. */
   readonly failure: string | undefined
+}
+
+interface Head {
+  readonly name: string
+  readonly text: string
+}
+
+/** The clients of one protocol and what they have done. */
+interface Table {
+  readonly heads: readonly Head[]
+  readonly results: readonly Result[]
+}
+
+function headOf({ name }: { readonly name: string }, version: string): Head {
+  return { name, text: `${name} ${version}` }
 }
 
 /** Runs every step with every client, then everything from every client to every other; prints one table and the counts. */
@@ -58,14 +74,45 @@ async function main(): Promise<void> {
       await attempt(row, to, async () => exchange(partyOf(from), partyOf(to), broker))
     }
   }
-  await broker.remove()
   for (const { driver } of columns) if (!(driver instanceof Error)) driver.stop()
-  report(columns, results)
+  const stomp = { heads: columns.map(({ client, version }) => headOf(client, version)), results }
+  const amqp = await amqpTable(broker)
+  await broker.remove()
+  report([stomp, amqp])
+}
+
+/** What every AMQP client reports of its own steps, with a STOMP client on the other side of some. */
+async function amqpTable(broker: StandaloneBroker): Promise<Table> {
+  const echo = await StompEcho.start(broker.port)
+  const heads: Head[] = []
+  const results: Result[] = []
+  for (const client of amqpClients) {
+    if (!isWanted(client.name)) continue
+    const version = await client.install(root).catch((error: Error) => error)
+    heads.push(headOf(client, version instanceof Error ? 'missing' : version))
+    for (const { step, failure } of await amqpResults(client, broker, version)) {
+      results.push({ row: step, column: client.name, failure })
+    }
+  }
+  echo.stop()
+  return { heads, results }
+}
+
+async function amqpResults(
+  client: AmqpClient,
+  broker: StandaloneBroker,
+  version: string | Error,
+): Promise<Awaited<ReturnType<typeof runAmqpClient>>> {
+  const step = 'all steps'
+  if (version instanceof Error) {
+    return [{ step, failure: `cannot be had (needs ${client.interpreter}): ${version.message}` }]
+  }
+  return runAmqpClient(client, root, broker).catch((error: Error) => [{ step, failure: error.message }])
 }
 
 /** Whether the words of the command line leave it in: those that name clients choose clients, the others steps. */
 function isWanted(name: string): boolean {
-  const isClient = (word: string): boolean => clients.some((client) => client.name === word)
+  const isClient = (word: string): boolean => [...clients, ...amqpClients].some((client) => client.name === word)
   const words = wanted.filter((word) => isClient(word) === isClient(name))
   return words.length === 0 || words.some((word) => name.includes(word))
 }
@@ -110,13 +157,17 @@ async function failureOf(what: () => Promise<void>): Promise<string | undefined>
   return first
 }
 
-function report(columns: readonly Column[], results: readonly Result[]): void {
-  const head = ['', ...columns.map(({ client, version }) => `${client.name} ${version}`)]
-  const names = [...new Set(results.map(({ row }) => row))]
-  const rows = names.map((row) => [row, ...columns.map(({ client }) => cell(results, row, client.name))])
+function report(tables: readonly Table[]): void {
+  for (const { heads, results } of tables) {
+    if (results.length === 0) continue
+    const names = [...new Set(results.map(({ row }) => row))]
+    const rows = names.map((row) => [row, ...heads.map(({ name }) => cell(results, row, name))])
+    process.stdout.write(`${table(['', ...heads.map(({ text }) => text)], rows)}\n\n`)
+  }
+  const results = tables.flatMap((one) => one.results)
   const failures = results.filter(({ failure }) => failure !== undefined)
-  const lines = failures.map(({ row, column, failure }) => `FAILED  ${row} (${column}): ${failure}`)
-  process.stdout.write(`${[table(head, rows), ...lines].join('\n')}\n`)
+  const lines = failures.map(({ row, column, failure }) => `FAILED  ${row} (${column}): ${failure}\n`)
+  process.stdout.write(lines.join(''))
   process.stdout.write(`${results.length - failures.length} passed, ${failures.length} failed\n`)
   process.exit(failures.length === 0 ? 0 : 1)
 }
