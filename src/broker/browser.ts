@@ -118,7 +118,10 @@ export class Browser {
     this.#isReading = true
     backlog.peek(priority, Math.max(seenOrder, 0), pageCount).then((page) => {
       this.#isReading = false
-      this.#pages[priority] = page.map((surfaced) => deliveryOf(surfaced, this.#queue))
+      const now = this.#context.clock.now()
+      this.#pages[priority] = page
+        .filter(({ notBefore }) => notBefore <= now)
+        .map((surfaced) => deliveryOf(surfaced, this.#queue))
       this.#isRead[priority] = page.length < pageCount || (page.at(-1)?.sequence ?? 0) > this.#lastOrder
       this.#context.turn.markDispatch(this.#queue)
     }, this.#context.readFailed)

@@ -333,8 +333,9 @@ export class Waiting {
   #walkPage(walk: Walk, page: readonly Surfaced[]): void {
     for (const surfaced of page) {
       if (walk.isOver) return
-      if (surfaced.sequence <= walk.last || !this.backlog.holds(surfaced)) continue
+      if (surfaced.sequence <= walk.last) continue
       walk.last = surfaced.sequence
+      if (surfaced.notBefore > this.#context.clock.now() || !this.backlog.holds(surfaced)) continue
       const verdict = walk.visit(this.#deliveryOf(surfaced))
       walk.isOver = verdict === 'stop'
       if (verdict !== 'take') continue
@@ -415,6 +416,7 @@ export class Waiting {
     this.backlog.push(message, sequence, isStored, false)
     this.#queue.unaccount(delivery)
     this.#noteExpiry(message)
+    this.#context.turn.markDispatch(this.#queue)
   }
 
   #append(delivery: QueuedDelivery): void {

@@ -65,13 +65,24 @@ export class TestBroker {
     return made
   }
 
-  /** Runs turns and commits until nothing is left to do. */
-  async settle(): Promise<void> {
+  /** Runs turns and commits until nothing is left to do. How many turns that took. */
+  async settle(): Promise<number> {
+    let count = 0
     for (let idle = 0; idle < 3; ) {
       const runs = this.#runs.splice(0)
       for (const run of runs) run()
+      count += runs.length
       idle = runs.length === 0 ? idle + 1 : 0
       await Promise.resolve()
+    }
+    return count
+  }
+
+  /** As {@link settle}, for a store that takes its time. */
+  async settleSlowly(): Promise<void> {
+    for (let idle = 0; idle < 3; ) {
+      idle = (await this.settle()) === 0 ? idle + 1 : 0
+      await new Promise(setImmediate)
     }
   }
 

@@ -145,6 +145,17 @@ describe('a queue with a narrow window', () => {
     expect([third.queue('orders').count, second.broker.memory.bytes]).toEqual([0, 0])
   })
 
+  test('gives a delayed message that comes due behind a full window to the consumer that waits for it', async () => {
+    const test = await narrow(new HeldStore())
+    const client = test.connect()
+    const consumer = client.subscribe('orders', { selector: "color = 'red'" })
+    client.send('orders', 'due', { deliverAt: test.clock.now() + 1000, properties: { color: 'red' } })
+    client.sendAll('orders', numbered(3))
+    await test.settle()
+    await test.advance(1000)
+    expect(consumer.texts).toEqual(['due'])
+  })
+
   test('drops the oldest at once though it is in the store, and it does not come back', async () => {
     const store = new HeldStore(new MemoryStore(), true)
     const policies = [policyRule('queue://orders', { messagesMax: 10, overflow: 'drop-oldest' })]

@@ -8,8 +8,10 @@ import { Queue } from '../../../../src/broker/queue.ts'
 import { BrokerSession } from '../../../../src/broker/session.ts'
 import { BrokerSubscription } from '../../../../src/broker/subscription.ts'
 import { BrokerError } from '../../../../src/errors.ts'
-import type { Message } from '../../../../src/message.ts'
+import type { ContentFormat, Message } from '../../../../src/message.ts'
 import type { Delivery, Outcome, Transaction } from '../../../../src/session.ts'
+import type { JournalSizes } from '../../../../src/store/journal-limits.ts'
+import { JournalStore } from '../../../../src/store/journal-store.ts'
 import { HeldStore } from '../../../support/held-store.ts'
 import { policyRule } from '../../../support/policy-rule.ts'
 import {
@@ -22,7 +24,9 @@ import {
   sessionOf,
 } from '../../../support/queue-model.ts'
 import { fuzzSeconds, seeded } from '../../../support/seed.ts'
+import { SimulatedDisk } from '../../../support/simulated-disk.ts'
 import { TestBroker, TestClient } from '../../../support/test-broker.ts'
+import { VirtualClock } from '../../../support/virtual-clock.ts'
 
 /** What the queues of one run may be like. Where the limit counts, nothing expires: when it is swept is the broker's affair. */
 const profiles = {
@@ -37,6 +41,34 @@ const profiles = {
 type ProfileName = keyof typeof profiles
 
 const narrowWindow = { messages: 3, bytes: 1_000_000, messagesLow: 2, readCount: 2 }
+
+const sizes: JournalSizes = {
+  segmentBytes: 24 * 1024,
+  frameBytesMax: 6 * 1024,
+  partBytes: 2 * 1024,
+  eagerBytes: 1024,
+  checkpointBytes: 40 * 1024,
+  pageCacheBytes: 4 * 1024,
+  pageEntries: 24,
+}
+
+/** Messages whose text begins with the letter of their color. */
+const colored: ContentFormat = {
+  name: 'colored',
+  view: ({ content }) => ({
+    messageId: undefined,
+    correlationId: undefined,
+    replyTo: undefined,
+    subject: undefined,
+    contentType: undefined,
+    contentEncoding: undefined,
+    userId: undefined,
+    properties: [['color', content[0] === 0x72 ? 'red' : 'blue']],
+    body: { kind: 'bytes', bytes: content },
+  }),
+}
+
+const formats = (name: string): ContentFormat | undefined => (name === colored.name ? colored : undefined)
 
 const queueNames = ['q.0', 'q.1', 'q.2']
 const consumable = [...queueNames, ...queueNames, 'q.*', 'DLQ.q.0', 'DLQ.q.1']
@@ -117,8 +149,11 @@ const command = fc.oneof(
 const scenario = fc.record({
   /** Deliveries that a queue keeps in memory: few, so that most messages are in the backlog, or more than there are. */
   isNarrow: fc.boolean(),
-  /** Whether the backlog is read back from the store. */
-  isPaging: fc.boolean(),
+  /** A store that keeps all in memory, one from which the backlog is read back, and the journal, which is that in earnest. */
+  store: fc.oneof(
+    { weight: 9, arbitrary: fc.constantFrom('memory' as const, 'paging' as const) },
+    { weight: 2, arbitrary: fc.constant('journal' as const) },
+  ),
   profiles: fc.tuple(...queueNames.map(() => fc.constantFrom(...(Object.keys(profiles) as ProfileName[])))),
   commands: fc.array(command, { maxLength: 120, size: 'max' }),
 })
@@ -194,6 +229,8 @@ class Consumer {
 /** A broker and the model of it, that are told the same and must say the same. */
 class World {
   readonly store: HeldStore
+  /** What the journal is on, if it is the journal. */
+  readonly disk: SimulatedDisk | undefined
   readonly test: TestBroker
   readonly model: Model
   readonly clients: Client[]
@@ -204,8 +241,14 @@ class World {
   readonly #expired: Map<string, number>
   #sent: number
 
-  private constructor(store: HeldStore, test: TestBroker, names: readonly ProfileName[]) {
+  private constructor(
+    store: HeldStore,
+    test: TestBroker,
+    names: readonly ProfileName[],
+    disk: SimulatedDisk | undefined,
+  ) {
     this.store = store
+    this.disk = disk
     this.test = test
     this.model = new Model(test.clock.now(), (name) => ({ ...defaultQueuePolicy, ...this.#profileOf(name) }))
     this.clients = []
@@ -216,11 +259,16 @@ class World {
     this.#sent = 0
   }
 
-  static async open({ profiles: names, isNarrow, isPaging }: Scenario): Promise<World> {
-    const store = new HeldStore(undefined, isPaging)
+  static async open({ profiles: names, isNarrow, store: kind }: Scenario): Promise<World> {
+    const disk = kind === 'journal' ? new SimulatedDisk() : undefined
+    const clock = new VirtualClock()
+    const store =
+      disk === undefined
+        ? new HeldStore(undefined, kind === 'paging')
+        : new HeldStore(new JournalStore(disk, clock, sizes))
     const window = isNarrow ? narrowWindow : undefined
     const policies = queueNames.map((name, index) => policyRule(name, profiles[names[index] ?? 'plain']))
-    return new World(store, await TestBroker.open({ store, policies, window }), names)
+    return new World(store, await TestBroker.open({ store, clock, policies, window, formats }), names, disk)
   }
 
   static async run(given: Scenario): Promise<void> {
@@ -401,12 +449,12 @@ class World {
     look: async (given) => {
       const [model, real] = this.#queue(given.queue)
       if (this.store.isPaging && this.store.isHeld) return
-      await this.test.settle()
+      await this.#settle()
       await this.#look(model, real)
     },
     turn: () => this.test.turn(),
     quiesce: async () => {
-      await this.test.settle()
+      await this.#settle()
       // What is stored is handed out once the store has noted that it may be.
       if (this.store.isPaging && this.store.isHeld) return
       const overlooked = this.model.overlooked()
@@ -464,7 +512,7 @@ class World {
       if (message.expiresAt === 0 || message.expiresAt > this.model.now) waiting.push(textOf(message))
       return 'leave'
     })
-    await this.test.settle()
+    await this.#settle()
     await walk
     expect(waiting, `${model.name} waiting`).toEqual(this.model.waiting(model).map((message) => message.text))
   }
@@ -484,9 +532,10 @@ class World {
     }
     await this.#step('quiesce', {})
     for (const [model, real] of this.#alive()) await this.#look(model, real)
-    await this.#compareWithStore()
+    if (this.disk === undefined) await this.#compareWithStore()
     for (const [session] of this.clients.entries()) await this.#step('close', { session, how: 'clean' })
     await this.#step('quiesce', {})
+    if (this.disk !== undefined) return await this.#compareWithNext(this.disk)
     await this.#drain()
     for (const client of this.clients.filter(({ model }) => !model.isClosed)) {
       same(client.confirmedUpTo, client.needs.length, 'confirmed in the end')
@@ -513,6 +562,48 @@ class World {
       if (lines.length > 0) kept.set(name, lines.sort())
     }
     expect([...stored].sort(), 'stored').toEqual([...kept].sort())
+  }
+
+  /**
+   * The next broker on the same disk has the durable messages, and nothing else, in their order; but those that were delayed have
+   * the place again that they had when they were sent.
+   */
+  async #compareWithNext(disk: SimulatedDisk): Promise<void> {
+    const waiting = new Map([...this.model.queues].map(([name, queue]) => [name, this.model.waiting(queue)]))
+    await this.#settle()
+    await this.#close(this.test)
+    const { clock } = this.test
+    const store = new JournalStore(disk, clock, sizes)
+    const next = await TestBroker.open({ store, clock, window: narrowWindow, formats })
+    for (const [name, messages] of waiting) {
+      const kept = messages.filter((message) => message.durable)
+      const wereDelayed = new Set(kept.filter(({ deliverAt }) => deliverAt > 0).map(({ text }) => text))
+      const found: string[] = []
+      const walk = next.queue(name).walk(({ message }) => {
+        if (message.expiresAt === 0 || message.expiresAt > this.model.now) found.push(textOf(message))
+        return 'leave'
+      })
+      await next.settleSlowly()
+      await walk
+      const texts = kept.map(({ text }) => text)
+      expect([...found].sort(), `${name} after a restart`).toEqual([...texts].sort())
+      const inOrder = (all: readonly string[]) => all.filter((text) => !wereDelayed.has(text))
+      expect(inOrder(found), `${name} after a restart`).toEqual(inOrder(texts))
+    }
+    await this.#close(next)
+  }
+
+  async #close(test: TestBroker): Promise<void> {
+    let isOver = false
+    void test.broker.close().then(() => {
+      isOver = true
+    })
+    while (!isOver) await test.settleSlowly()
+  }
+
+  async #settle(): Promise<void> {
+    if (this.disk === undefined) await this.test.settle()
+    else await this.test.settleSlowly()
   }
 
   /** Every message that is left can be had once, and then nothing is left. */
@@ -599,7 +690,8 @@ class World {
     const isCounted = name === 'dropping' || name === 'rejecting' || name === 'blocking'
     const now = this.model.now
     return {
-      text: `m${String(this.#sent).padStart(5, '0')}`,
+      // The color comes first, where the format of the messages finds it.
+      text: given.color.slice(0, 1) + String(this.#sent).padStart(5, '0'),
       durable: given.durable,
       priority: given.priority,
       color: given.color,
@@ -610,9 +702,8 @@ class World {
   }
 
   #message(client: Client, to: string, facts: MessageFacts): Message {
-    const { text, color, durable, priority, groupId, expiresAt, deliverAt } = facts
-    const properties = { color }
-    return client.test.message(to, text, { durable, priority, groupId, expiresAt, deliverAt, properties })
+    const { text, durable, priority, groupId, expiresAt, deliverAt } = facts
+    return client.test.message(to, text, { durable, priority, groupId, expiresAt, deliverAt }).with({ format: colored })
   }
 
   #pendingOf(text: string): Message {
