@@ -14,6 +14,8 @@ import { isUtf8 } from './utf8.ts'
 export interface IncomingLink {
   readonly session: Session
   readonly replies: Replies
+  /** For what is no PUBLISH. */
+  readonly syncReplies: Replies
   readonly link: {
     readonly request: ConnectRequest
     readonly output: ByteSink
@@ -135,10 +137,10 @@ export class Incoming {
   released(id: number): void {
     const link = this.#link
     if (link === undefined) return
-    const { session, replies } = link
+    const { session, syncReplies } = link
     const isKnown = this.#received?.delete(id) ?? false
     if (isKnown) session.putState(this.#keys.received(id), undefined)
-    replies.add(session.sync(), PacketType.pubcomp, id, isKnown ? Reason.success : Reason.packetIdNotFound)
+    syncReplies.add(session.sync(), PacketType.pubcomp, id, isKnown ? Reason.success : Reason.packetIdNotFound)
   }
 
   #sendSurely(

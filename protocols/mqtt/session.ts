@@ -90,6 +90,8 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
   #core: Session | undefined
   #sender: Sender | undefined
   #replies: Replies | undefined
+  /** Answers to what is no PUBLISH: they do not wait while publishing is held up. */
+  #syncReplies: Replies | undefined
   #isPaused: boolean
   /** True if the store has anything of it. */
   #isStored: boolean
@@ -112,6 +114,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     this.#core = undefined
     this.#sender = undefined
     this.#replies = undefined
+    this.#syncReplies = undefined
     this.#isPaused = false
     this.#isStored = false
   }
@@ -135,6 +138,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     this.#isPaused = false
     this.#sender = new Sender(output, encoded, request, { aliasMax: options.topicAliasMax, clock: broker.clock })
     this.#replies = new Replies(output, level)
+    this.#syncReplies = new Replies(output, level)
     this.disconnectedAt = 0
     this.willAt = 0
     this.#deadline.clear()
@@ -146,14 +150,16 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     const link = this.#link
     const session = this.#core
     const replies = this.#replies
+    const syncReplies = this.#syncReplies
     const sender = this.#sender
-    if (link === undefined || session === undefined || replies === undefined || sender === undefined) return
+    if (link === undefined || session === undefined || sender === undefined) return
+    if (replies === undefined || syncReplies === undefined) return
     const { request, output } = link
-    this.#incoming.attach({ session, link, replies })
+    this.#incoming.attach({ session, link, replies, syncReplies })
     this.#flights.attach({
       session,
       sender,
-      replies,
+      replies: syncReplies,
       output,
       level: request.level,
       window: this.#window(request),
@@ -169,6 +175,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     this.#link = undefined
     this.#core = undefined
     this.#replies = undefined
+    this.#syncReplies = undefined
     this.#sender = undefined
     this.#flights.detach()
     this.#incoming.detach()
@@ -272,7 +279,13 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
   }
 
   confirmed(upTo: SendNumber): void {
+    this.#syncReplies?.confirmed(upTo)
     this.#replies?.confirmed(upTo)
+    if (this.#isPaused) this.#pace()
+  }
+
+  synced(upTo: SendNumber): void {
+    this.#syncReplies?.confirmed(upTo)
     if (this.#isPaused) this.#pace()
   }
 
@@ -388,7 +401,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
 
   /** Answers at once, or what is kept over restarts once that is safe. */
   #reply(session: Session, write: () => void): void {
-    if (this.isDurable) this.#replies?.defer(session.sync(), write)
+    if (this.isDurable) this.#syncReplies?.defer(session.sync(), write)
     else write()
   }
 
@@ -421,7 +434,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
    */
   #pace(): void {
     const { receiveMax } = this.#services.options
-    const count = this.#replies?.count ?? 0
+    const count = (this.#replies?.count ?? 0) + (this.#syncReplies?.count ?? 0)
     const isSender = this.#filters.count === 0
     const isFull = count > (isSender ? receiveMax : receiveMax * unreadFactor)
     const isBlocked = isSender && (this.#core?.isBlocked ?? false)

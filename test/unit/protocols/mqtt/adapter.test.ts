@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Address } from '../../../../src/core.ts'
 import { MqttBroker } from '../../../support/mqtt-broker.ts'
 import type { Version } from '../../../support/mqtt-client.ts'
 
@@ -30,6 +31,23 @@ describe.each(versions)('level %d', (version) => {
     }
     await consumer.settled()
     expect(consumer.packets).toEqual([])
+  })
+
+  test('a client that is held up because a queue is full can empty that queue itself', async () => {
+    const test = await MqttBroker.open({
+      policies: [{ match: Address.must('queue', 'q'), set: { messagesMax: 3 } }],
+      limits: { hardLimitFactor: 100 },
+    })
+    const client = await test.connected(version, { clean: false, clientId: 'both' })
+    await client.subscribe('$queue/q', 2)
+    for (let id = 1; id <= 6; id += 1) client.publish('$queue/q', `m${id}`, { qos: 2, messageId: id })
+    for (let count = 0; count < 6; count += 1) {
+      const { messageId = 0 } = await client.next('publish')
+      client.send({ cmd: 'pubrec', messageId })
+      expect((await client.next('pubrel')).messageId).toBe(messageId)
+      client.send({ cmd: 'pubcomp', messageId })
+    }
+    for (let id = 1; id <= 6; id += 1) expect((await client.next('pubrec')).messageId).toBe(id)
   })
 
   test('a message comes with the lower of the QoS it was sent with and the one that was granted', async () => {
