@@ -201,6 +201,7 @@ export class Broker implements SessionHost {
   }
 
   readonly readFailed = (cause: unknown): void => {
+    if (this.commits.isOver) return
     const reason = cause instanceof Error ? cause.message : String(cause)
     this.#fail(new BrokerError('store-failed', `the store cannot be read: ${reason}`, { cause }))
   }
@@ -238,6 +239,8 @@ export class Broker implements SessionHost {
     for (const queue of this.router.queues) queue.rememberSeen()
     for (const queue of this.subscriptions.queues) queue.rememberSeen()
     await this.commits.idle()
+    // What is still looking through a backlog asks for nothing any more.
+    this.commits.close()
     this.deadlines.close()
     await this.#options.store.close()
   }

@@ -37,7 +37,7 @@ export class Commits implements Committable {
   #after: (() => void)[]
   /** Messages that only this turn's batch still holds. */
   #held: Message[]
-  #hasFailed: boolean
+  #isOver: boolean
   #onIdle: (() => void)[]
 
   constructor(store: MessageStore, turn: Turn, memory: Memory, onFailure: (error: BrokerError) => void) {
@@ -52,7 +52,7 @@ export class Commits implements Committable {
     this.#waiting = []
     this.#after = []
     this.#held = []
-    this.#hasFailed = false
+    this.#isOver = false
     this.#onIdle = []
   }
 
@@ -91,8 +91,18 @@ export class Commits implements Committable {
     })
   }
 
+  /** True if the store is given nothing any more: it has failed, or is closed. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** The store is about to be closed: nothing is given to it any more. */
+  close(): void {
+    this.#isOver = true
+  }
+
   commit(): void {
-    if (this.#hasFailed) this.#drop()
+    if (this.#isOver) this.#drop()
     else {
       if (!this.#batch.isEmpty || this.#after.length > 0) this.#start()
       this.#answer()
@@ -101,7 +111,7 @@ export class Commits implements Committable {
   }
 
   get #isIdle(): boolean {
-    if (this.#hasFailed) return true
+    if (this.#isOver) return true
     return (
       this.#batch.isEmpty &&
       this.#after.length === 0 &&
@@ -123,7 +133,7 @@ export class Commits implements Committable {
     this.#held = []
     this.#store.commit(batch, (error) => {
       if (error !== undefined) this.#fail(error)
-      else if (!this.#hasFailed) {
+      else if (!this.#isOver) {
         this.#doneCommit = commit
         for (const session of waiting) session.committed(commit)
         for (const message of held) this.#memory.release(message)
@@ -154,8 +164,8 @@ export class Commits implements Committable {
 
   /** Nothing can be kept any more: says so once, and confirms nothing from now on. */
   #fail(error: BrokerError): void {
-    if (this.#hasFailed) return
-    this.#hasFailed = true
+    if (this.#isOver) return
+    this.#isOver = true
     this.#onFailure(error)
   }
 

@@ -25,6 +25,7 @@ export class HeldStore implements MessageStore {
   readonly isPaging: boolean
   readonly #batches: Map<WriteBatch, WatchedBatch>
   readonly #held: HeldCommit[]
+  #isClosed: boolean
 
   /** `isPaging`: has the broker believe that it need not keep in memory what is committed. */
   constructor(inner: MessageStore = new MemoryStore(), isPaging = inner.isPaging) {
@@ -35,6 +36,7 @@ export class HeldStore implements MessageStore {
     this.isPaging = isPaging
     this.#batches = new Map()
     this.#held = []
+    this.#isClosed = false
   }
 
   /** Commits that wait. */
@@ -48,6 +50,7 @@ export class HeldStore implements MessageStore {
   }
 
   open(...given: Parameters<MessageStore['open']>): ReturnType<MessageStore['open']> {
+    this.#isClosed = false
     return this.inner.open(...given)
   }
 
@@ -68,6 +71,7 @@ export class HeldStore implements MessageStore {
   commit(batch: WriteBatch, done: CommitDone): void {
     const found = this.#batches.get(batch)
     if (found === undefined) throw new Error('a batch of another store, or committed before')
+    if (this.#isClosed) throw new Error('the store is closed')
     this.#batches.delete(batch)
     this.#held.push({ watched: found, done })
     if (!this.isHeld) this.letGo()
@@ -78,6 +82,7 @@ export class HeldStore implements MessageStore {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true
     return this.inner.close()
   }
 

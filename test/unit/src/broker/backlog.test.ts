@@ -253,6 +253,23 @@ describe('a queue with a narrow window', () => {
     },
   )
 
+  test('leaves the store alone once that is closed, though a look for what has expired is under way', async () => {
+    const store = new HeldStore(new MemoryStore(), true)
+    const test = await narrow(store)
+    const client = test.connect()
+    for (let index = 0; index < 5000; index += 1) {
+      client.send('orders', `m${index}`, { ...durable, expiresAt: test.clock.now() + 1000 })
+    }
+    await rest(test)
+    test.clock.advance(1000)
+    const closed = test.close()
+    for (let round = 0; round < 50; round += 1) await rest(test)
+    await closed
+    const next = await narrow(store, { clock: test.clock })
+    expect(next.queue('orders').count).toBeGreaterThan(0)
+    expect(test.failures).toEqual([])
+  })
+
   test('is not read to look for what expires if nothing does', async () => {
     const store = new HeldStore(new MemoryStore(), true)
     const first = await narrow(store)
