@@ -1,7 +1,7 @@
 import type { Delivery, Session } from '../../src/core.ts'
 import { type ByteSink, writeAck } from './encoder.ts'
 import type { SessionKeys } from './keys.ts'
-import type { Grant, Lane } from './lane.ts'
+import { dupFlag, type Grant, type Lane } from './lane.ts'
 import { type Level, PacketType, Reason } from './packet.ts'
 import type { Replies } from './replies.ts'
 import type { Sender } from './sender.ts'
@@ -160,18 +160,18 @@ export class Flights {
       const place = Buffer.from(placeOf(lane, delivery))
       const refusal = link.session.putState(this.#keys.sent(id), place)
       if (refusal === undefined) {
-        link.replies.defer(link.session.sync(), () => this.#write(id, delivery, grant, qos))
+        link.replies.defer(link.session.sync(), () => this.#write(id, delivery, lane.flagsOf(delivery, grant, qos), grant))
         return
       }
     }
-    this.#write(id, delivery, grant, qos)
+    const flags = lane.flagsOf(delivery, grant, qos)
+    this.#write(id, delivery, known === 0 ? flags : flags | dupFlag, grant)
   }
 
-  #write(id: number, delivery: Delivery, grant: Grant, qos: number): void {
+  #write(id: number, delivery: Delivery, flags: number, grant: Grant): void {
     const link = this.#link
     const flight = this.#find(id)
     if (link === undefined || flight?.lane === undefined || flight.delivery !== delivery) return
-    const flags = flight.lane.flagsOf(delivery, grant, qos)
     if (link.sender.send(delivery.message, flags, id, grant.ids)) return
     // [MQTT-3.1.2-25]: as if it had been sent and acknowledged; what a queue holds is for others.
     this.#forgetId(flight, link)

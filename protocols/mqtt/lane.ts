@@ -56,7 +56,8 @@ export type LaneKind =
 const endlessCredit = 2 ** 30
 const grantsKept = 1024
 const retainFlag = 1
-const dupFlag = 8
+/** In the first byte of a PUBLISH that the client may have had before. */
+export const dupFlag = 8
 
 /**
  * One subscription of the core on behalf of one or several filters. A message that several filters of a lane cover comes once,

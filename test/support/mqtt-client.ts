@@ -100,18 +100,27 @@ export class MqttTestClient {
 
   /** The next packet of this kind, which is taken off the record; rejects if the connection closes first. */
   next<Name extends Command>(command: Name): Promise<PacketOf<Name>> {
-    const wants = (packet: Packet): boolean => packet.cmd === command
+    return this.#next([command]) as Promise<PacketOf<Name>>
+  }
+
+  #next(commands: readonly Command[]): Promise<Packet> {
+    const wants = (packet: Packet): boolean => commands.includes(packet.cmd)
     const index = this.packets.findIndex(wants)
     const found = index >= 0 ? this.packets.splice(index, 1)[0] : undefined
-    if (found !== undefined) return Promise.resolve(found as PacketOf<Name>)
+    if (found !== undefined) return Promise.resolve(found)
     return new Promise((resolve, reject) => {
       const take = (packet: Packet | undefined): void => {
-        if (packet === undefined) reject(new Error(`closed while waiting for ${command}`))
-        else resolve(packet as PacketOf<Name>)
+        if (packet === undefined) reject(new Error(`closed while waiting for ${commands.join(' or ')}`))
+        else resolve(packet)
       }
       if (this.isClosed) take(undefined)
       else this.#waiting.push({ wants, take })
     })
+  }
+
+  /** The next packet of one of two kinds. */
+  nextOf<One extends Command, Other extends Command>(one: One, other: Other): Promise<PacketOf<One> | PacketOf<Other>> {
+    return this.#next([one, other]) as Promise<PacketOf<One> | PacketOf<Other>>
   }
 
   /** The payloads of the next `count` messages; those of QoS 1 are acknowledged. */
