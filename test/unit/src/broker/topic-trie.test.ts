@@ -4,7 +4,7 @@ import { Address, covers } from '../../../../src/address.ts'
 import { TopicTrie } from '../../../../src/broker/topic-trie.ts'
 import { seeded } from '../../../support/seed.ts'
 
-const level = fc.constantFrom('a', 'b', '$s', '', '*', '>')
+const level = fc.constantFrom('a', 'b', '$s', '', '*', '>', '#')
 const address = fc.array(level, { minLength: 1, maxLength: 4 }).filter((levels) => levels.join('.') !== '')
 
 function isPattern(levels: readonly string[]): boolean {
