@@ -148,6 +148,9 @@ function readWill(reader: Reader, flags: number, level: Level, limits: PacketLim
   const start = reader.at
   if (level === 5) readProperties(reader, properties, willProperties)
   const propertyBytes = level === 5 ? Buffer.from(reader.bytes.subarray(start, reader.at)) : Buffer.of(0)
+  if (hasWildcard(properties.text(Property.responseTopic))) {
+    reader.fail(protocolError('the will has a response topic with a wildcard [MQTT-3.3.2-14]'))
+  }
   const topic = reader.text()
   const payload = reader.binary()
   if (reader.fault !== undefined) return undefined
@@ -174,10 +177,15 @@ export function addressOfTopic(topic: string, limits: PacketLimits): Address | B
   return readTopicName(topic)
 }
 
+/** True if a topic is no topic name, but a filter. */
+export function hasWildcard(topic: string | undefined): boolean {
+  return topic !== undefined && /[+#]/.test(topic)
+}
+
 /** [MQTT-3.3.2-2] no wildcards, [MQTT-4.7.3-1] not empty. */
 function nameFault(topic: string, limits: PacketLimits): string | undefined {
   if (topic === '') return 'is empty'
-  if (topic.includes('+') || topic.includes('#')) return 'has a wildcard'
+  if (hasWildcard(topic)) return 'has a wildcard'
   if (topic.startsWith('$SYS/')) return 'is one that only the broker publishes to'
   return sizeFault(topic, limits)
 }

@@ -104,6 +104,27 @@ export class Filters {
       const lane = this.#put(held.filter, session, true, 'none')
       this.#set({ ...held, lane: lane instanceof BrokerError ? undefined : lane })
     }
+    this.#attachRest(session)
+  }
+
+  /** What is under way for filters that have been given up. */
+  #attachRest(session: Session): void {
+    const held = session.findSubscription(heldName)
+    if (held === undefined || this.#lanes?.has(heldName) === true) return
+    const lane = new Lane(this.#host, heldName, 'held', { isPresettled: false, isDurable: true })
+    const { address } = held
+    const subscription = session.subscribe({
+      address,
+      consumer: lane,
+      presettled: false,
+      name: heldName,
+      durable: true,
+      retained: 'none',
+    })
+    if (subscription instanceof BrokerError) return
+    lane.subscription = subscription
+    this.#lanes ??= new Map()
+    this.#lanes.set(heldName, lane)
   }
 
   /** The connection has gone, and with it the core's session. */
@@ -129,7 +150,10 @@ export class Filters {
     }
     const before = this.#held?.get(options.text)
     if (before === undefined && this.count >= this.#options.subscriptionsMax) return Reason.quotaExceeded
-    const { retainHandling, ...rest } = options
+    const { retainHandling, ...asked } = options
+    // What one of several consumers has not acknowledged goes to another: once and only once cannot be granted (4.8.2).
+    const isCompeting = read.group !== undefined || read.address.kind === 'queue'
+    const rest = { ...asked, qos: isCompeting ? Math.min(asked.qos, 1) : asked.qos }
     const filter: MqttFilter = { ...rest, address: read.address, group: read.group }
     const isSameLane = before?.lane !== undefined && isSame(before, filter)
     if (before !== undefined && !isSameLane) this.#leave(before, session)
@@ -238,7 +262,8 @@ export class Filters {
   #leave({ filter, lane }: Held, session: Session): void {
     if (lane === undefined) return
     lane.remove(filter.text)
-    if (!lane.isEmpty) {
+    // What is under way to the client is still delivered [MQTT-3.10.4-3], over a reconnection too.
+    if (!lane.isEmpty || lane.kind === 'held') {
       lane.subscription?.uncover(filter.address)
       return
     }

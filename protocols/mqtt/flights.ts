@@ -1,7 +1,7 @@
 import type { Delivery, Session } from '../../src/core.ts'
 import { type ByteSink, writeAck } from './encoder.ts'
 import type { SessionKeys } from './keys.ts'
-import { dupFlag, type Grant, type Lane } from './lane.ts'
+import { dupFlag, type Grant, type Lane, lastGrant } from './lane.ts'
 import { type Level, PacketType, Reason } from './packet.ts'
 import type { Replies } from './replies.ts'
 import type { Sender } from './sender.ts'
@@ -101,6 +101,11 @@ export class Flights {
     else this.#start(lane, delivery, link)
   }
 
+  /** True if the delivery had a packet id when an earlier connection ended. */
+  isUnderWay(lane: Lane, delivery: Delivery): boolean {
+    return this.#resend?.has(placeOf(lane, delivery)) ?? false
+  }
+
   /** PUBACK. */
   acknowledged(id: number, reason: number): void {
     const flight = this.#find(id)
@@ -147,7 +152,7 @@ export class Flights {
 
   #start(lane: Lane, delivery: Delivery, link: FlightLink): void {
     const { message } = delivery
-    const grant = lane.grantOf(message)
+    const grant = lane.grantOf(message) ?? (this.isUnderWay(lane, delivery) ? lastGrant : undefined)
     const qos = grant === undefined ? 0 : lane.qosOf(message, grant)
     if (grant === undefined || qos === 0) {
       lane.done(delivery)
@@ -160,7 +165,9 @@ export class Flights {
       const place = Buffer.from(placeOf(lane, delivery))
       const refusal = link.session.putState(this.#keys.sent(id), place)
       if (refusal === undefined) {
-        link.replies.defer(link.session.sync(), () => this.#write(id, delivery, lane.flagsOf(delivery, grant, qos), grant))
+        link.replies.defer(link.session.sync(), () =>
+          this.#write(id, delivery, lane.flagsOf(delivery, grant, qos), grant),
+        )
         return
       }
     }

@@ -1,5 +1,5 @@
 import { type Address, BrokerError, type Session } from '../../src/core.ts'
-import { addressOfTopic, type ConnectRequest } from './connect.ts'
+import { addressOfTopic, type ConnectRequest, hasWildcard } from './connect.ts'
 import { toMessage } from './content.ts'
 import { type ByteSink, writeAckWith } from './encoder.ts'
 import type { SessionKeys } from './keys.ts'
@@ -26,6 +26,8 @@ export interface IncomingLink {
 
 /** Topic names that are remembered with their addresses, by all connections of a listener. */
 const addressesKept = 16_384
+/** Bytes of an acknowledgement with a reason string, without the string, and to spare. */
+const ackBytesMax = 32
 const noProperties = new Properties()
 const stored = Uint8Array.of(1)
 
@@ -123,6 +125,9 @@ export class Incoming {
       const fault = properties.read(bytes, at, end, PacketType.publish)
       if (fault !== undefined) return fault
       at = properties.end
+      if (properties.has(Property.responseTopic) && hasWildcard(properties.text(Property.responseTopic))) {
+        return protocolError('a response topic with a wildcard [MQTT-3.3.2-14]')
+      }
     }
     const address = this.#addressOf(bytes, start + 2, topicEnd, properties)
     if (!('kind' in address)) return address
@@ -206,7 +211,7 @@ export class Incoming {
     const { output, request } = link.link
     const reason = publishReason(error)
     if (request.level < 5) return { reason, sentence: error.message }
-    if (request.wantsProblems) {
+    if (request.wantsProblems && request.packetBytesMax > Buffer.byteLength(error.message) + ackBytesMax) {
       const writer = new PropertyWriter()
       writer.text(Property.reasonString, error.message)
       replies.defer(number, () => writeAckWith(output, type, id, reason, writer.bytes))

@@ -38,6 +38,8 @@ export interface LaneHost {
   sendNow(message: Message, flags: number, grant: Grant): void
   /** Sends a message of QoS 1 or 2, when the client's window has room. */
   sendSurely(lane: Lane, delivery: Delivery): void
+  /** True if the client may have it from an earlier connection and has not acknowledged it. */
+  isUnderWay(lane: Lane, delivery: Delivery): boolean
   laneEnded(lane: Lane, error: BrokerError | undefined): void
 }
 
@@ -51,6 +53,9 @@ export type LaneKind =
   | 'selected'
   | 'shared'
   | 'queue'
+
+/** Of a message under way for a filter that has been given up. */
+export const lastGrant: Grant = { qos: 2, retainAsPublished: false, ids: [] }
 
 /** Credit of a lane whose messages need no acknowledgement: what the peer has not read is bounded by the wire. */
 const endlessCredit = 2 ** 30
@@ -115,8 +120,9 @@ export class Lane implements Consumer {
     const { message } = delivery
     const grant = this.grantOf(message)
     if (grant === undefined) {
-      // Its filter has been given up while it waited.
-      this.done(delivery)
+      // Its filter has been given up: what had not left yet need not come [MQTT-3.10.4-2], the rest must [MQTT-3.10.4-3].
+      if (this.#host.isUnderWay(this, delivery)) this.#host.sendSurely(this, delivery)
+      else this.done(delivery)
       return
     }
     if (this.qosOf(message, grant) > 0) {

@@ -205,6 +205,9 @@ export class Properties {
     // Identifiers are variable byte integers of which all that are defined have one byte (2.2.2.2).
     const property = bytes[at] as Property
     const kind = property <= last ? (kinds[property] as number) : Kind.none
+    if (property === Property.subscriptionId && packet === PacketType.publish) {
+      return protocolError('a subscription identifier in a PUBLISH to the server [MQTT-3.3.4-6]')
+    }
     if (kind === Kind.none || ((places[property] as number) & (1 << packet)) === 0) {
       return malformed(`the property 0x${property.toString(16).padStart(2, '0')} has no place in this packet`)
     }

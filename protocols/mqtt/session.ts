@@ -164,7 +164,6 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
       level: request.level,
       window: this.#window(request),
     })
-    if (this.#filters.count === 0) return
     this.#filters.attach(session)
     this.#filters.open(this.#window(request))
   }
@@ -320,6 +319,10 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
 
   sendSurely(lane: Lane, delivery: Delivery): void {
     this.#flights.send(lane, delivery)
+  }
+
+  isUnderWay(lane: Lane, delivery: Delivery): boolean {
+    return this.#flights.isUnderWay(lane, delivery)
   }
 
   laneEnded(lane: Lane, error: BrokerError | undefined): void {
