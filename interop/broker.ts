@@ -11,14 +11,16 @@ const startMsMax = 15_000
 
 interface Ports {
   readonly stomp: number
+  readonly mqtt: number
   readonly ws: number
   readonly amqp: number
 }
 
 /** A broker in a process of its own, as `manifoldmq start` runs it. */
 export class StandaloneBroker {
-  /** Of the STOMP listener, the one for WebSockets, and that of AMQP. */
+  /** Of the STOMP listener, that of MQTT, the one for WebSockets, and that of AMQP. */
   readonly port: number
+  readonly mqttPort: number
   readonly webSocketPort: number
   readonly amqpPort: number
   readonly #child: ChildProcess
@@ -27,6 +29,7 @@ export class StandaloneBroker {
 
   private constructor(child: ChildProcess, ports: Ports, root: string, folder: string) {
     this.port = ports.stomp
+    this.mqttPort = ports.mqtt
     this.webSocketPort = ports.ws
     this.amqpPort = ports.amqp
     this.#child = child
@@ -38,7 +41,7 @@ export class StandaloneBroker {
   static async start(root: string): Promise<StandaloneBroker> {
     return StandaloneBroker.#start(
       root,
-      { stomp: 0, ws: 0, amqp: 0 },
+      { stomp: 0, mqtt: 0, ws: 0, amqp: 0 },
       await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')),
     )
   }
@@ -47,7 +50,7 @@ export class StandaloneBroker {
     const main = join(root, 'dist', 'src', 'main.js')
     const settings = [
       `listeners.stomp.port=${ports.stomp}`,
-      'listeners.mqtt.port=0',
+      `listeners.mqtt.port=${ports.mqtt}`,
       'listeners.native.port=0',
       `listeners.amqp.port=${ports.amqp}`,
       `listeners.stomp.heartBeatMs=${beatMs}ms`,
@@ -81,7 +84,7 @@ export class StandaloneBroker {
 
   /** Another broker on the same ports and with the same data, once this one has ended. */
   successor(): Promise<StandaloneBroker> {
-    const ports = { stomp: this.port, ws: this.webSocketPort, amqp: this.amqpPort }
+    const ports = { stomp: this.port, mqtt: this.mqttPort, ws: this.webSocketPort, amqp: this.amqpPort }
     return StandaloneBroker.#start(this.#root, ports, this.#folder)
   }
 
@@ -108,10 +111,11 @@ function readyPorts(child: ChildProcess): Promise<Ports> {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const [, name = '', port] = /^ready (\w+) \w+:\/\/.*:(\d+)$/.exec(line) ?? []
       ports.set(name, Number(port))
-      const [stomp, ws, amqp] = [ports.get('stomp'), ports.get('ws'), ports.get('amqp')]
-      if (stomp === undefined || ws === undefined || amqp === undefined) return
+      const [stomp, mqtt] = [ports.get('stomp'), ports.get('mqtt')]
+      const [ws, amqp] = [ports.get('ws'), ports.get('amqp')]
+      if (stomp === undefined || mqtt === undefined || ws === undefined || amqp === undefined) return
       clearTimeout(timer)
-      resolve({ stomp, ws, amqp })
+      resolve({ stomp, mqtt, ws, amqp })
     })
   })
 }

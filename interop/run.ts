@@ -5,6 +5,8 @@ import { StandaloneBroker } from './broker.ts'
 import { type Client, clients } from './clients.ts'
 import type { Driver } from './driver.ts'
 import { exchange, type Party } from './matrix.ts'
+import { mqttClients } from './mqtt/clients.ts'
+import { mqttAttempts } from './mqtt/run.ts'
 import { runSample, samples } from './samples.ts'
 import { type Step, steps } from './steps.ts'
 import { table } from './table.ts'
@@ -76,9 +78,22 @@ async function main(): Promise<void> {
   }
   for (const { driver } of columns) if (!(driver instanceof Error)) driver.stop()
   const stomp = { heads: columns.map(({ client, version }) => headOf(client, version)), results }
+  const mqtt = await mqttTable(broker)
   const amqp = await amqpTable(broker)
   await broker.remove()
-  report([stomp, amqp])
+  report([stomp, mqtt, amqp])
+}
+
+/** What every MQTT client makes of its steps, with STOMP on the other side of some. */
+async function mqttTable(broker: StandaloneBroker): Promise<Table> {
+  const { columns, attempts, stop } = await mqttAttempts(root, broker, isWanted)
+  const results: Result[] = []
+  for (const { row, column, work, complaints } of attempts) {
+    const failure = await failureOf(work)
+    results.push({ row, column, failure: failure && `${failure}\n${complaints()}`.trim() })
+  }
+  stop()
+  return { heads: columns.map((column) => headOf(column, column.version)), results }
 }
 
 /** What every AMQP client reports of its own steps, with a STOMP client on the other side of some. */
@@ -112,7 +127,8 @@ async function amqpResults(
 
 /** Whether the words of the command line leave it in: those that name clients choose clients, the others steps. */
 function isWanted(name: string): boolean {
-  const isClient = (word: string): boolean => [...clients, ...amqpClients].some((client) => client.name === word)
+  const isClient = (word: string): boolean =>
+    [...clients, ...amqpClients, ...mqttClients].some((client) => client.name === word)
   const words = wanted.filter((word) => isClient(word) === isClient(name))
   return words.length === 0 || words.some((word) => name.includes(word))
 }
