@@ -14,6 +14,7 @@ interface Ports {
   readonly mqtt: number
   readonly ws: number
   readonly amqp: number
+  readonly native: number
 }
 
 /** A broker in a process of its own, as `manifoldmq start` runs it. */
@@ -23,6 +24,7 @@ export class StandaloneBroker {
   readonly mqttPort: number
   readonly webSocketPort: number
   readonly amqpPort: number
+  readonly nativePort: number
   readonly #child: ChildProcess
   readonly #root: string
   readonly #folder: string
@@ -32,6 +34,7 @@ export class StandaloneBroker {
     this.mqttPort = ports.mqtt
     this.webSocketPort = ports.ws
     this.amqpPort = ports.amqp
+    this.nativePort = ports.native
     this.#child = child
     this.#root = root
     this.#folder = folder
@@ -41,7 +44,7 @@ export class StandaloneBroker {
   static async start(root: string): Promise<StandaloneBroker> {
     return StandaloneBroker.#start(
       root,
-      { stomp: 0, mqtt: 0, ws: 0, amqp: 0 },
+      { stomp: 0, mqtt: 0, ws: 0, amqp: 0, native: 0 },
       await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')),
     )
   }
@@ -51,7 +54,7 @@ export class StandaloneBroker {
     const settings = [
       `listeners.stomp.port=${ports.stomp}`,
       `listeners.mqtt.port=${ports.mqtt}`,
-      'listeners.native.port=0',
+      `listeners.native.port=${ports.native}`,
       `listeners.amqp.port=${ports.amqp}`,
       `listeners.stomp.heartBeatMs=${beatMs}ms`,
       `listeners.ws.port=${ports.ws}`,
@@ -84,7 +87,8 @@ export class StandaloneBroker {
 
   /** Another broker on the same ports and with the same data, once this one has ended. */
   successor(): Promise<StandaloneBroker> {
-    const ports = { stomp: this.port, mqtt: this.mqttPort, ws: this.webSocketPort, amqp: this.amqpPort }
+    const { port: stomp, mqttPort: mqtt, webSocketPort: ws, amqpPort: amqp, nativePort: native } = this
+    const ports = { stomp, mqtt, ws, amqp, native }
     return StandaloneBroker.#start(this.#root, ports, this.#folder)
   }
 
@@ -112,10 +116,11 @@ function readyPorts(child: ChildProcess): Promise<Ports> {
       const [, name = '', port] = /^ready (\w+) \w+:\/\/.*:(\d+)$/.exec(line) ?? []
       ports.set(name, Number(port))
       const [stomp, mqtt] = [ports.get('stomp'), ports.get('mqtt')]
-      const [ws, amqp] = [ports.get('ws'), ports.get('amqp')]
-      if (stomp === undefined || mqtt === undefined || ws === undefined || amqp === undefined) return
+      const [ws, amqp, native] = [ports.get('ws'), ports.get('amqp'), ports.get('native')]
+      if (stomp === undefined || mqtt === undefined || ws === undefined) return
+      if (amqp === undefined || native === undefined) return
       clearTimeout(timer)
-      resolve({ stomp, mqtt, ws, amqp })
+      resolve({ stomp, mqtt, ws, amqp, native })
     })
   })
 }

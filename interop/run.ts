@@ -7,6 +7,7 @@ import type { Driver } from './driver.ts'
 import { exchange, type Party } from './matrix.ts'
 import { mqttClients } from './mqtt/clients.ts'
 import { mqttAttempts } from './mqtt/run.ts'
+import { nativePrograms, runNativeProgram } from './native.ts'
 import { runSample, samples } from './samples.ts'
 import { type Step, steps } from './steps.ts'
 import { table } from './table.ts'
@@ -80,8 +81,9 @@ async function main(): Promise<void> {
   const stomp = { heads: columns.map(({ client, version }) => headOf(client, version)), results }
   const mqtt = await mqttTable(broker)
   const amqp = await amqpTable(broker)
+  const native = await nativeTable(broker)
   await broker.remove()
-  report([stomp, mqtt, amqp])
+  report([stomp, mqtt, amqp, native])
 }
 
 /** What every MQTT client makes of its steps, with STOMP on the other side of some. */
@@ -125,10 +127,23 @@ async function amqpResults(
   return runAmqpClient(client, root, broker).catch((error: Error) => [{ step, failure: error.message }])
 }
 
+/** What programs that speak the native protocol report of their own steps. */
+async function nativeTable(broker: StandaloneBroker): Promise<Table> {
+  const wantedPrograms = nativePrograms.filter(({ name }) => isWanted(name))
+  const results: Result[] = []
+  for (const program of wantedPrograms) {
+    const reported = await runNativeProgram(program, root, broker).catch((error: Error) => [
+      { step: 'all steps', failure: `cannot be run (needs ${program.interpreter}): ${error.message}` },
+    ])
+    for (const { step, failure } of reported) results.push({ row: step, column: program.name, failure })
+  }
+  return { heads: wantedPrograms.map(({ name }) => ({ name, text: name })), results }
+}
+
 /** Whether the words of the command line leave it in: those that name clients choose clients, the others steps. */
 function isWanted(name: string): boolean {
   const isClient = (word: string): boolean =>
-    [...clients, ...amqpClients, ...mqttClients].some((client) => client.name === word)
+    [...clients, ...amqpClients, ...mqttClients, ...nativePrograms].some((client) => client.name === word)
   const words = wanted.filter((word) => isClient(word) === isClient(name))
   return words.length === 0 || words.some((word) => name.includes(word))
 }

@@ -28,4 +28,9 @@ describe('the README', () => {
     const readme = readFileSync(`${root}/README.md`, 'utf8')
     expect(inclusion(readme, sample, await sampleText(sample, root))).toBe('verbatim')
   })
+
+  test('shows the sample of the native client as it is', () => {
+    const readme = readFileSync(`${root}/README.md`, 'utf8')
+    expect(readme).toContain(`\`\`\`js\n${readFileSync(`${root}/interop/samples/node/native.js`, 'utf8')}\`\`\``)
+  })
 })

@@ -1,0 +1,94 @@
+import { createServer } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { chromium } from 'playwright-core'
+
+/** Runs the client's build for browsers in a page of Debian's Chromium: node native-page.js PORT-OF-WEBSOCKETS */
+const port = Number(process.argv[2])
+
+const bundle = await build({
+  entryPoints: [fileURLToPath(new URL('../../dist/protocols/native/client/browser.js', import.meta.url))],
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2022',
+  write: false,
+})
+
+const steps = `
+  import { connect, t } from '/client.js'
+  const url = 'ws://127.0.0.1:${port}'
+  const checks = {
+    async 'sends and receives'() {
+      const client = await connect(url)
+      const queue = client.queue('page.bodies')
+      const bodies = ['hé€😀', { a: [1] }, new Uint8Array([0, 255]), new Map([['n', 1]])]
+      for (const body of bodies) await queue.send(body, { properties: { n: t.short(5) } })
+      for await (const message of queue.consume()) {
+        const body = bodies.shift()
+        if (String(message.body) !== String(body) || message.properties.n !== 5) throw new Error(String(message.body))
+        await message.accept()
+        if (bodies.length === 0) break
+      }
+      await client.close()
+    },
+    async 'sends in parts'() {
+      const client = await connect(url)
+      const body = new Uint8Array(3_000_000).fill(7)
+      await client.queue('page.parts').send(body)
+      const message = await client.queue('page.parts').receive()
+      if (message.bytes.length !== body.length || message.bytes[2_999_999] !== 7) throw new Error(String(message.bytes.length))
+      await message.accept({ confirm: true })
+      await client.close()
+    },
+    async 'asks and answers'() {
+      const client = await connect(url)
+      client.queue('page.double').process((message) => ({ twice: message.json().n * 2 }))
+      const answer = await client.queue('page.double').request({ n: 21 }, { timeout: 5000 })
+      if (answer.json().twice !== 42) throw new Error(answer.text)
+      await client.close()
+    },
+    async 'transacts'() {
+      const client = await connect(url)
+      await client.queue('page.in').send('x')
+      await client.transaction(async (tx) => tx.send('page.out', (await tx.receive('page.in')).text + '!'))
+      if ((await client.queue('page.out').receive()).text !== 'x!') throw new Error('it is not there')
+      await client.close()
+    },
+    async 'is pipelined'() {
+      const client = await connect(url)
+      const queue = client.queue('page.many')
+      await Promise.all(Array.from({ length: 5000 }, (_, index) => queue.send(String(index), { persistent: false })))
+      let count = 0
+      for await (const message of queue.consume({ ack: 'none' })) {
+        if (message.text !== String(count)) throw new Error(message.text + ' instead of ' + count)
+        count += 1
+        if (count === 5000) break
+      }
+      await client.close()
+    },
+  }
+  const results = []
+  for (const [name, check] of Object.entries(checks)) {
+    results.push(await check().then(() => 'ok ' + name, (error) => 'not ok ' + name + ': ' + error))
+  }
+  window.results = results`
+
+const server = createServer(({ url }, response) => {
+  const files = { '/client.js': bundle.outputFiles[0].text, '/steps.js': steps }
+  const page =
+    '<!doctype html><meta charset="utf-8"><title>client</title><script type="module" src="/steps.js"></script>'
+  const type = url in files ? 'text/javascript' : 'text/html'
+  response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(files[url] ?? page)
+})
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] })
+const tab = await browser.newPage()
+tab.on('pageerror', (error) => console.error(error))
+await tab.goto(`http://127.0.0.1:${server.address().port}/`)
+await tab.waitForFunction('window.results !== undefined', undefined, { timeout: 60_000 })
+for (const line of await tab.evaluate('window.results')) console.log(line)
+await browser.close()
+server.close()
