@@ -117,12 +117,16 @@ export class Server {
     const loaded = await Promise.all(names.map((name) => load(name, config)))
     let server: Server | undefined
     const store = await storeOf(config, parts.clock, options.waits === true)
-    const broker = brokerOf({ config, store, loaded, log, parts }, (error) => {
+    let hasFailed = false
+    const onFailure = (error: BrokerError): void => {
+      if (hasFailed) return
+      hasFailed = true
       log.error({ error }, 'the store has failed; the broker stops')
       void server?.close(error)
-    })
+    }
+    const broker = brokerOf({ config, store, loaded, log, parts }, onFailure)
     await broker.open()
-    if (store instanceof JournalStore) reportOpened(store, log)
+    if (store instanceof JournalStore) reportOpened(store, log, onFailure)
     for (const { protocol } of loaded) protocol.opened?.(broker)
     const { clock, turn, through } = parts
     const services = { clock, turn, slabs: new SlabPool(), limits: config.limits, through }
@@ -237,16 +241,18 @@ export class Server {
 
 async function storeOf(config: Config, clock: Clock, waits: boolean): Promise<MessageStore> {
   if (config.store === 'memory') return new MemoryStore()
-  return await openJournal({ folder: config.data, name: config.name, clock, waits })
+  const syncMs = config.sync === 'always' ? 0 : config.syncMs
+  return await openJournal({ folder: config.data, name: config.name, clock, waits, syncMs })
 }
 
 /** Says what was found in the journal, all damage included. */
-function reportOpened(store: JournalStore, log: Log): void {
+function reportOpened(store: JournalStore, log: Log, onFailure: (error: BrokerError) => void): void {
   const { frameCount, wasClean, damages } = store.report
   log.info({ frameCount, wasClean }, 'the journal is open')
   const report = (damage: Damage): void => log.error({ ...damage }, 'the data folder is damaged')
   for (const damage of damages) report(damage)
   store.onDamage = report
+  store.onFailure = onFailure
 }
 
 /** What a broker is made of. */

@@ -18,6 +18,8 @@ export interface Config {
   readonly data: string
   /** `journal`: durable messages are kept in the data folder; `memory`: nothing outlives the process. */
   readonly store: 'journal' | 'memory'
+  readonly sync: 'always' | 'interval'
+  readonly syncMs: number
   readonly listeners: ListenersConfig
   readonly security: { readonly anonymous: 'local' | 'anyone' }
   readonly limits: Limits
@@ -209,6 +211,13 @@ export const schema = z.strictObject({
     'journal',
     'memory',
   ]).default('journal'),
+  sync: choice(
+    'When what was written is flushed to the disk. always: before it is confirmed, so that nothing confirmed is lost even when the power is. interval: every syncMs, so that a power loss may cost what was confirmed since; a crash of the broker alone costs nothing.',
+    ['always', 'interval'],
+  ).default('always'),
+  syncMs: time('How long after it was written it is flushed, with sync: interval.', { min: 1, max: 60_000 }).default(
+    1_000,
+  ),
   listeners,
   security: z
     .strictObject({

@@ -14,6 +14,8 @@ const names = ['ckpt-A', 'ckpt-B'] as const
 const statesAtOnce = 2_000
 
 export interface CheckpointEvents {
+  /** Flushes the frames that a checkpoint is about to rely on. */
+  flush(): Promise<void>
   /** A checkpoint is on disk. */
   made(): void
   /** None can be made. */
@@ -30,8 +32,7 @@ export class Checkpoints {
   readonly #index: JournalIndex
   readonly #segments: Segments
   readonly #checkpointBytes: number
-  readonly #onMade: () => void
-  readonly #onFailed: (error: unknown) => void
+  readonly #events: CheckpointEvents
   /** What restoring has met. */
   readonly damages: Damage[]
   readonly #writer: ByteWriter
@@ -65,8 +66,7 @@ export class Checkpoints {
     this.#index = index
     this.#segments = segments
     this.#checkpointBytes = sizes.checkpointBytes
-    this.#onMade = events.made
-    this.#onFailed = events.failed
+    this.#events = events
     this.damages = []
     this.#writer = new ByteWriter()
     this.#number = 0
@@ -185,7 +185,7 @@ export class Checkpoints {
     this.#underWay = this.#make(false)
       .then(() => (isQuiet ? this.#segments.trim() : undefined))
       .catch((error: unknown) => {
-        if (!this.#isStopped) this.#onFailed(error)
+        if (!this.#isStopped) this.#events.failed(error)
         this.stop()
       })
       .finally(() => {
@@ -215,11 +215,12 @@ export class Checkpoints {
     await this.#writeStates(writer)
     const { bytes } = writer
     sealCheckpoint(bytes)
+    await this.#events.flush()
     await this.#disk.writeFile(names[head.number % 2] as string, bytes)
     await this.#disk.flushFolder()
     await cache.files.snapshotDurable()
     for (const segment of dead) await this.#segments.recycle(segment)
-    if (!isClean) this.#onMade()
+    if (!isClean) this.#events.made()
   }
 
   /**

@@ -45,3 +45,6 @@ export const drainedMs = 1_000
 /** The most that is read from the journal in one piece, and across which gap two entries are still read together. */
 export const readBytesMax = 1024 * 1024
 export const readGapBytes = 32 * 1024
+/** How often the epoch file is read again, and how long ago that may have been when a commit is confirmed. */
+export const epochCheckMs = 1_000
+export const epochStallMsMax = 2_000

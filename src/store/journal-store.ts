@@ -1,19 +1,21 @@
 import type { Clock } from '../clock.ts'
-import type { BrokerError } from '../errors.ts'
+import { BrokerError } from '../errors.ts'
 import type { ContentFormat } from '../message.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Compaction } from './compaction.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { EntryReader } from './entry-reader.ts'
+import { EpochFence } from './epoch-fence.ts'
 import { RecordType } from './frame.ts'
 import { IndexRepair } from './index-repair.ts'
+import { IntervalSync } from './interval-sync.ts'
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalFrame } from './journal-frame.ts'
 import { JournalIndex, type PlacedEntry } from './journal-index.ts'
 import { defaultJournalSizes, type JournalSizes } from './journal-limits.ts'
 import { JournalReader } from './journal-reader.ts'
 import type { Damage } from './journal-scan.ts'
-import { JournalWriter } from './journal-writer.ts'
+import { JournalWriter, storeFailed } from './journal-writer.ts'
 import type { Disk } from './log/disk.ts'
 import { MessageDecoder } from './message-codec.ts'
 import type { OwnerIndex } from './owner-index.ts'
@@ -45,6 +47,8 @@ export class JournalStore implements MessageStore {
   readonly #writer: JournalWriter
   readonly #checkpoints: Checkpoints
   readonly #watch: DiskWatch
+  readonly #fence: EpochFence
+  readonly #sync: IntervalSync
   #entries: EntryReader | undefined
   #compaction: Compaction | undefined
   #report: OpenReport
@@ -52,7 +56,8 @@ export class JournalStore implements MessageStore {
   #isOpen: boolean
   #closing: Promise<void> | undefined
 
-  constructor(disk: Disk, clock: Clock, sizes: JournalSizes = defaultJournalSizes) {
+  /** `syncMs`: frames are flushed so long after they were written, by a disk whose commits do not; 0: with each commit. */
+  constructor(disk: Disk, clock: Clock, sizes: JournalSizes = defaultJournalSizes, syncMs = 0) {
     this.#disk = disk
     this.#sizes = sizes
     this.#segments = new Segments(disk, sizes)
@@ -64,22 +69,32 @@ export class JournalStore implements MessageStore {
     this.#index = new JournalIndex(this.#segments, cache)
     this.#writer = new JournalWriter(disk, this.#segments, sizes, {
       flown: (frame) => this.#flown(frame),
-      failed: () => this.#checkpoints.stop(),
+      failed: (error) => {
+        this.#stop()
+        this.onFailure(error)
+      },
+      check: () => this.#fence.check(),
     })
     this.#checkpoints = new Checkpoints(disk, clock, this.#index, this.#segments, sizes, {
+      flush: () => this.#sync.flush(),
       made: () => this.#compaction?.consider(),
       failed: (error) => this.#writer.fail(error),
     })
     this.#watch = new DiskWatch(disk, clock)
+    this.#fence = new EpochFence(disk, clock, (error) => this.#writer.fail(error))
+    this.#sync = new IntervalSync(disk, clock, syncMs, (error) => this.#writer.fail(error))
     this.#entries = undefined
     this.#compaction = undefined
     this.#damages = []
     this.onDamage = () => undefined
+    this.onFailure = () => undefined
     this.#report = { frameCount: 0, wasClean: true, damages: [] }
     this.#isOpen = false
     this.#closing = undefined
   }
 
+  /** Is told, once, that nothing can be written any more; whether a commit waits for it or not. */
+  onFailure: (error: BrokerError) => void
   /** Is told of damage that comes to light while the store is open. */
   onDamage: (damage: Damage) => void
 
@@ -101,6 +116,14 @@ export class JournalStore implements MessageStore {
   }
 
   async open(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]> {
+    try {
+      return await this.#openAll(formats)
+    } catch (error) {
+      throw error instanceof BrokerError ? error : storeFailed('opened', error)
+    }
+  }
+
+  async #openAll(formats: (name: string) => ContentFormat | undefined): Promise<readonly OwnerRecord[]> {
     const reader = new JournalReader(this.#segments, new MessageDecoder(formats), this.#index.parts)
     const commit = (batch: JournalBatch, done: CommitDone): void => this.#writer.commit(batch, done)
     this.#entries = new EntryReader(this.#disk, this.#index, reader, {
@@ -123,7 +146,8 @@ export class JournalStore implements MessageStore {
     }
     const damages = [...this.#checkpoints.damages, ...replay.damages, ...salvaged, ...this.#damages.splice(0)]
     this.#report = { frameCount: replay.frameCount, wasClean, damages }
-    await this.#beginEpoch(Math.max(checkpoint?.epoch ?? 0, replay.epoch) + 1, Math.max(replay.nextFrame, 1))
+    const lastEpoch = Math.max(checkpoint?.epoch ?? 0, replay.epoch, await this.#fence.last())
+    await this.#beginEpoch(lastEpoch + 1, Math.max(replay.nextFrame, 1))
     await this.#watch.look()
     this.#isOpen = true
     return this.#index.records()
@@ -178,14 +202,20 @@ export class JournalStore implements MessageStore {
   }
 
   async #close(): Promise<void> {
-    this.#watch.stop()
     await this.#compaction?.stop()
     await this.#writer.idle()
     if (this.#writer.failure === undefined && this.#isOpen) await this.#checkpoints.close()
-    else this.#checkpoints.stop()
+    this.#stop()
     await this.#segments.close()
     await this.#index.cache.files.close()
     await this.#disk.close()
+  }
+
+  #stop(): void {
+    this.#watch.stop()
+    this.#fence.stop()
+    this.#sync.stop()
+    this.#checkpoints.stop()
   }
 
   /**
@@ -194,6 +224,7 @@ export class JournalStore implements MessageStore {
    */
   async #beginEpoch(epoch: number, nextFrame: number): Promise<void> {
     for (const segment of this.#segments.all) await this.#disk.flush(segment.file)
+    await this.#fence.take(epoch)
     this.#writer.epoch = epoch
     this.#writer.nextFrame = nextFrame
     const rebuilt = [...this.#index.rebuilt]
@@ -250,6 +281,7 @@ export class JournalStore implements MessageStore {
       }
     }
     if (frame.place === undefined || frame.isEmpty) return
+    this.#sync.wrote(frame.place.segment)
     this.#checkpoints.advance(frame, this.#writer.epoch)
     this.#watch.wrote(frame.bytes)
   }

@@ -8,6 +8,12 @@ import { MessageEncoder } from './message-codec.ts'
 import type { Segments } from './segments.ts'
 import type { CommitDone } from './store.ts'
 
+/** The error of a store that cannot be opened, written or read. */
+export function storeFailed(done: string, cause: unknown): BrokerError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new BrokerError('store-failed', `the store cannot be ${done}: ${reason}`, { cause })
+}
+
 interface PendingBatch {
   readonly batch: JournalBatch
   readonly done: CommitDone
@@ -17,6 +23,8 @@ interface PendingBatch {
 }
 
 export interface WriterEvents {
+  /** Something to wait for before a frame that is on disk is confirmed, if there is. */
+  check(): Promise<void> | undefined
   /** The frame is on disk: apply it. Its batches are told afterwards. */
   flown(frame: JournalFrame): void
   /** Nothing can be written any more. */
@@ -127,9 +135,19 @@ export class JournalWriter {
     place.segment.usedBytes = place.offset + bytes
     this.nextFrame += 1
     this.#disk.commit(place.segment.file, frame.memory, bytes, place.offset, (error) => {
-      if (error === undefined) this.#flown(frame)
+      if (error === undefined) this.#checked(frame)
       else this.fail(error)
     })
+  }
+
+  #checked(frame: JournalFrame): void {
+    const check = this.#events.check()
+    if (check === undefined) this.#flown(frame)
+    else
+      check.then(
+        () => this.#flown(frame),
+        (error: unknown) => this.fail(error),
+      )
   }
 
   #flown(frame: JournalFrame): void {
@@ -231,8 +249,7 @@ export class JournalWriter {
   /** After a failed write or flush nobody knows what is on disk: nothing is tried again, recovery decides. */
   fail(cause: unknown): void {
     if (this.#failure !== undefined) return
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    const error = new BrokerError('store-failed', `the store cannot be written: ${reason}`, { cause })
+    const error = cause instanceof BrokerError ? cause : storeFailed('written', cause)
     this.#failure = error
     const waiting = [
       ...this.#flying.done.splice(0),

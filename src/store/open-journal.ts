@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Clock, systemClock } from '../clock.ts'
 import { BrokerError } from '../errors.ts'
 import { JournalCopy } from './journal-copy.ts'
+import { defaultJournalSizes } from './journal-limits.ts'
 import { JournalStore } from './journal-store.ts'
 import { type Holder, StoreLock } from './lock.ts'
 import { WorkerLane } from './log/commit-lane.ts'
@@ -21,6 +22,8 @@ export interface JournalOptions {
   readonly clock: Clock
   /** True: wait while another process has the folder. */
   readonly waits: boolean
+  /** Frames are flushed so long after they were written; 0: with each commit. */
+  readonly syncMs: number
 }
 
 /**
@@ -28,19 +31,25 @@ export interface JournalOptions {
  * The lock is given up when the store is closed.
  */
 export async function openJournal(options: JournalOptions): Promise<JournalStore> {
-  const { folder, name, clock, waits } = options
+  const { folder, name, clock, waits, syncMs } = options
   return await within(folder, async () => {
     const lock = await StoreLock.take(folder, name, waits)
     if (!(lock instanceof StoreLock)) {
       throw lockedError(folder, lock, 'choose another with --data, or wait for it with --standby')
     }
-    return await journalAt(join(folder, journalFolder), clock, () => lock.release())
+    return await journalAt(join(folder, journalFolder), clock, () => lock.release(), syncMs)
   })
 }
 
 /** The journal in this very folder, which somebody has locked. `onClosed` is called when all is closed. */
-export async function journalAt(path: string, clock: Clock, onClosed: () => Promise<void>): Promise<JournalStore> {
-  return new JournalStore(await FileDisk.open(path, new WorkerLane(), onClosed), clock)
+export async function journalAt(
+  path: string,
+  clock: Clock,
+  onClosed: () => Promise<void>,
+  syncMs = 0,
+): Promise<JournalStore> {
+  const disk = await FileDisk.open(path, new WorkerLane(syncMs === 0), onClosed)
+  return new JournalStore(disk, clock, defaultJournalSizes, syncMs)
 }
 
 /** The right to change what is in a data folder, for a tool. Throws a BrokerError `store-locked` that says who has it. */

@@ -137,3 +137,23 @@ test('an error that nobody expected is logged and ends it with code 1', async ()
   const last = JSON.parse(broker.stderr.trim().split('\n').at(-1) ?? '')
   expect(last).toMatchObject({ level: 'error', error: { message: 'broken invariant' } })
 })
+
+describe('the data folder', () => {
+  test('that cannot be used ends it with code 1 and says why', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-start-'))
+    writeFileSync(join(folder, 'file'), '')
+    const broker = new Running([...startAlone, '--data', join(folder, 'file', 'data')])
+    expect(await broker.ended()).toBe(1)
+    expect(broker.stderr).toMatch(/^manifoldmq: the data folder .*file.data cannot be used: ENOTDIR: /m)
+    rmSync(folder, { recursive: true })
+  })
+
+  test('that another broker has taken over ends it with code 1, busy or not', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-start-'))
+    const { broker } = await start(['--data', folder])
+    writeFileSync(join(folder, 'journal', 'epoch'), '{"epoch":9,"id":"another"}\n')
+    expect(await broker.ended()).toBe(1)
+    expect(broker.stderr).toContain("the data folder is not this broker's any more")
+    rmSync(folder, { recursive: true })
+  })
+})

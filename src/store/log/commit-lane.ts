@@ -6,7 +6,7 @@ import type { Flushed } from './disk.ts'
 /** Writes frames and flushes them, one at a time. */
 export interface CommitLane {
   allocate(bytes: number): Buffer
-  /** Writes the first `bytes` of `memory` at `offset` of the file and flushes; calls back later, never at once. */
+  /** Writes the first `bytes` of `memory` at `offset` of the file and, mostly, flushes; calls back later, never at once. */
   commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void
   close(): Promise<void>
 }
@@ -27,9 +27,11 @@ export class WorkerLane implements CommitLane {
   #flushed: Flushed | undefined
   #death: Error | undefined
 
-  constructor() {
+  /** `flushes`: false if somebody else flushes what is written. */
+  constructor(flushes = true) {
     this.#memory = new SharedArrayBuffer(frameAreaBytes)
     this.#words = new Int32Array(new SharedArrayBuffer(wordCount * 4))
+    this.#words[Word.flushes] = flushes ? 1 : 0
     this.#allocated = 0
     this.#isClosed = false
     this.#flushed = undefined

@@ -27,7 +27,7 @@ function writeAndFlush(): number {
   try {
     let written = 0
     while (written < bytes) written += writeSync(fd, memory, start + written, bytes - written, offset + written)
-    fdatasyncSync(fd)
+    if (words[Word.flushes] === 1) fdatasyncSync(fd)
     return 0
   } catch (error) {
     return Math.abs((error as NodeJS.ErrnoException).errno ?? 5)
