@@ -36,13 +36,14 @@ export class Confirms {
     let head = this.#head
     while (head < numbers.length && (numbers[head] as number) <= upTo) {
       const start = ids[head] as number
+      const isSecond = start >= secondFlag
+      const end = isSecond ? secondFlag * 2 : secondFlag
       let last = start
       head += 1
-      while (head < numbers.length && (numbers[head] as number) <= upTo && ids[head] === last + 1) {
+      while (head < numbers.length && (numbers[head] as number) <= upTo && ids[head] === last + 1 && last + 1 < end) {
         last += 1
         head += 1
       }
-      const isSecond = start >= secondFlag
       const range = { first: start >>> 0, last: last >>> 0 }
       writeDisposition(sink, channel, true, range, !isSecond, acceptedState)
     }
