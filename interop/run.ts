@@ -110,6 +110,10 @@ async function amqpTable(broker: StandaloneBroker): Promise<Table> {
     for (const { step, failure } of await amqpResults(client, broker, version)) {
       results.push({ row: step, column: client.name, failure })
     }
+    for (const sample of samples) {
+      if (sample.client !== client.name) continue
+      results.push({ row: sample.path, column: client.name, failure: await failureOf(() => runSample(sample, root)) })
+    }
   }
   echo.stop()
   return { heads, results }

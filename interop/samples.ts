@@ -14,11 +14,38 @@ export interface Sample {
   /** The word behind the three backticks. */
   readonly fence: string
   readonly interpreter: (root: string) => string
+  /** How the program names its client library. */
+  readonly library: RegExp
+  readonly port: (broker: StandaloneBroker) => number
 }
 
+const stompPort = ({ port }: StandaloneBroker): number => port
+
 export const samples: readonly Sample[] = [
-  { client: 'stomp.py', path: 'interop/samples/python/orders.py', fence: 'python', interpreter: python },
-  { client: 'stompit', path: 'interop/samples/node/orders.js', fence: 'js', interpreter: () => process.execPath },
+  {
+    client: 'stomp.py',
+    path: 'interop/samples/python/orders.py',
+    fence: 'python',
+    interpreter: python,
+    library: /^import stomp\b/m,
+    port: stompPort,
+  },
+  {
+    client: 'stompit',
+    path: 'interop/samples/node/orders.js',
+    fence: 'js',
+    interpreter: () => process.execPath,
+    library: /['"]stompit['"]/,
+    port: stompPort,
+  },
+  {
+    client: 'qpid-proton',
+    path: 'interop/samples/python/orders_amqp.py',
+    fence: 'python',
+    interpreter: python,
+    library: /^from proton\b/m,
+    port: ({ amqpPort }) => amqpPort,
+  },
 ]
 
 const sampleMsMax = 20_000
@@ -27,7 +54,7 @@ const sampleMsMax = 20_000
 export async function runSample(sample: Sample, root: string): Promise<void> {
   const broker = await StandaloneBroker.start(root)
   try {
-    const args = [join(root, sample.path), String(broker.port)]
+    const args = [join(root, sample.path), String(sample.port(broker))]
     const printed = await run(sample.interpreter(root), args, { msMax: sampleMsMax })
     assert.match(printed, /^received two espressos$/m)
     const raw = await RawConnection.open(broker.port)
@@ -55,8 +82,7 @@ export function inclusion(readme: string, sample: Sample, text: string): Inclusi
     python: ['python', 'py'],
     js: ['js', 'javascript', 'mjs'],
   }
-  const library = sample.fence === 'python' ? /^import stomp\b/m : /['"]stompit['"]/
-  const isShown = fences.some(({ fence, code }) => words[sample.fence]?.includes(fence) && library.test(code))
+  const isShown = fences.some(({ fence, code }) => words[sample.fence]?.includes(fence) && sample.library.test(code))
   return isShown ? 'different' : 'absent'
 }
 
