@@ -236,6 +236,18 @@ describe('an export', () => {
     expect(stdout).toBe(readFileSync(at('a'), 'utf8'))
   })
 
+  test('keeps what the broker remembers of a queue with that queue, whatever number it gets', async () => {
+    await fill('data')
+    await data('export', at('a'), '--data', at('data'))
+    const lines = readFileSync(at('a'), 'utf8')
+      .replaceAll('"id":1,', '"id":71,')
+      .replaceAll('"owner":1,', '"owner":71,')
+    writeFileSync(at('b'), lines.replace('broker/may-expire/1"', 'broker/may-expire/71"'))
+    expect(readFileSync(at('b'), 'utf8')).toContain('"broker/may-expire/71"')
+    expect(await data('import', at('b'), '--data', at('other'))).toMatchObject({ code: 0 })
+    expect((await data('export', '--data', at('other'))).stdout).toBe(readFileSync(at('a'), 'utf8'))
+  })
+
   test('says what each message is to whoever does not know its format', async () => {
     await fill('data')
     const { stdout } = await data('export', '--data', at('data'))
@@ -254,7 +266,7 @@ describe('an export', () => {
     expect(messages.find(({ groupId }) => groupId === 'g')).toMatchObject({ body: 'urgent', priority: 9 })
     expect(messages.find(({ bodyBase64 }) => bodyBase64 !== undefined)?.bodyBase64).toBe('/wCA')
     expect(lines[0]).toEqual({ kind: 'manifoldmq-export', version: 1 })
-    expect(lines.at(-1)).toEqual({ kind: 'end', owners: 6, messages: 9, states: 0 })
+    expect(lines.at(-1)).toEqual({ kind: 'end', owners: 6, messages: 9, states: 1 })
   })
 
   test('brings everything to a broker that is started on it', async () => {
@@ -332,6 +344,24 @@ describe('an import', () => {
       ':3: its priority 10 is none',
     ],
     [
+      'a part of a number',
+      [head, owner, message().replace('"sequence":1', '"sequence":1.5')],
+      ':3: "sequence" must be whole',
+    ],
+    [
+      'a sequence that is none',
+      [head, owner, message().replace('"sequence":1', '"sequence":0')],
+      ':3: its sequence 0 is out of order',
+    ],
+    ['a sequence twice', [head, owner, message(), message(), end(2)], ':4: its sequence 1 is out of order'],
+    [
+      'a header that is cut',
+      [head, owner, message().replace('Base64":"', 'Base64":"x')],
+      ':3: "headerBase64" is not base64',
+    ],
+    ['a state that is cut', [head, '{"kind":"state","key":"k","value":"x"}'], ':2: "value" is not base64'],
+    ['a state without a key', [head, '{"kind":"state","key":"","value":""}'], ':2: its key or value is too long'],
+    [
       'annotations that are none',
       [head, owner, message(',"annotations":{"x":{}}')],
       ':3: the annotation "x" is neither',
@@ -357,7 +387,10 @@ describe('an import', () => {
     const refused = await data('import', at('a'), '--data', at('other'))
     expect(refused.code).toBe(1)
     expect(refused.stderr).toMatch(/: 9 messages of 6 owners are in .* already; --merge puts the import behind them/)
-    expect(await data('import', at('a'), '--data', at('other'), '--merge')).toMatchObject({ code: 0 })
+    expect(await data('import', at('a'), '--data', at('other'), '--merge')).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('behind what was there'),
+    })
     const { stdout } = await data('print', '--json', '--data', at('other'))
     const counts = Object.fromEntries(
       JSON.parse(stdout).owners.map((one: { name: string; messages: number }) => [one.name, one.messages]),

@@ -32,6 +32,8 @@ export interface ImportOptions extends DataOptions {
 /** Where a store is built that is not there yet. */
 const stagingFolder = 'journal.importing'
 const batchMessages = 256
+/** What the broker itself keeps of an owner is under its number, which is another one here. */
+const ownerStatePattern = /^(broker\/[^/]+\/)(\d+)$/
 const batchBytes = 4 * 1024 * 1024
 
 /**
@@ -59,6 +61,8 @@ async function checked(file: string): Promise<EndLine> {
   const counts = { owners: 0, messages: 0, states: 0 }
   const known = new Set<number>()
   const names = new Set<string>()
+  /** By owner and priority. */
+  const last = new Map<string, number>()
   let end: EndLine | undefined
   try {
     for await (const { line, at } of linesOf(file)) {
@@ -72,7 +76,11 @@ async function checked(file: string): Promise<EndLine> {
         names.add(name)
       } else if (line.kind === 'message') {
         if (!known.has(line.owner)) throw lineError(file, at, `its owner ${line.owner} has not come before it`)
-        located(file, at, () => reader.read(line))
+        const { priority } = located(file, at, () => reader.read(line))
+        const row = `${line.owner} ${priority}`
+        if (line.sequence <= (last.get(row) ?? 0))
+          throw lineError(file, at, `its sequence ${line.sequence} is out of order`)
+        last.set(row, line.sequence)
         counts.messages += 1
         progress.count += 1
       } else if (line.kind === 'state') counts.states += 1
@@ -178,7 +186,7 @@ class Import {
       if (this.#present.size > 0 || this.#store.states.size > 0) await this.#checkConflicts()
       for await (const { line } of linesOf(this.#file)) {
         if (line.kind === 'owner') this.#owner(line)
-        else if (line.kind === 'state') this.#batch.state(line.key, Buffer.from(line.value, 'base64'))
+        else if (line.kind === 'state') this.#batch.state(this.#keyOf(line.key), Buffer.from(line.value, 'base64'))
         else if (line.kind === 'message') {
           this.#put(line)
           if (this.#messages >= batchMessages || this.#bytes >= batchBytes) await this.#commit()
@@ -200,7 +208,7 @@ class Import {
         if (found !== undefined && canonical(found.spec.settings) !== canonical(line.spec.settings))
           throw new CommandError(`${name} is there with other settings; remove it, or leave it out of the export`)
       }
-      if (line.kind === 'state' && this.#store.states.has(line.key))
+      if (line.kind === 'state' && !ownerStatePattern.test(line.key) && this.#store.states.has(line.key))
         throw new CommandError(`the state "${line.key}" is there already; two brokers' clients cannot be merged`)
     }
     const retained = this.#present.get('retained')
@@ -222,6 +230,13 @@ class Import {
     const message = placeholder()
     this.#batch.put(id, offset + lastSequence, message, 0)
     this.#batch.ack(id, message.priority, offset + lastSequence, false)
+  }
+
+  /** The key of a state, which may be one of an owner. */
+  #keyOf(key: string): string {
+    const [, prefix, id] = ownerStatePattern.exec(key) ?? []
+    const owner = this.#owners.get(Number(id))
+    return prefix === undefined || owner === undefined ? key : `${prefix}${owner.id}`
   }
 
   #put(line: Extract<ExportLine, { readonly kind: 'message' }>): void {

@@ -12,6 +12,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { Address } from '../../address.ts'
+import { stateBytesMax, stateKeyBytesMax } from '../../limits.ts'
 import { type Annotations, type ContentFormat, Message, MessageSource } from '../../message.ts'
 import type { OwnerSpec, StoredEntry } from '../../store/store.ts'
 import { scalar, type Value } from '../../value.ts'
@@ -22,7 +23,7 @@ export type ExportLine =
   | { readonly kind: 'manifoldmq-export'; readonly version: number }
   | OwnerLine
   | MessageLine
-  | { readonly kind: 'state'; readonly key: string; readonly value: string }
+  | StateLine
   | EndLine
 
 export interface OwnerLine {
@@ -40,6 +41,13 @@ export interface MessageLine {
   readonly redelivered: boolean
   readonly notBefore: number
   readonly message: MessageJson
+}
+
+/** `value` in base64. */
+export interface StateLine {
+  readonly kind: 'state'
+  readonly key: string
+  readonly value: string
 }
 
 export interface EndLine {
@@ -142,24 +150,24 @@ export function parseLine(text: string): ExportLine {
   const fields = objectOf(line, 'it')
   switch (fields.kind) {
     case 'manifoldmq-export':
-      return { kind: fields.kind, version: numberOf(fields, 'version') }
+      return { kind: fields.kind, version: wholeOf(fields, 'version') }
     case 'owner':
       return {
         kind: fields.kind,
-        id: numberOf(fields, 'id'),
+        id: wholeOf(fields, 'id'),
         spec: specOf(fields.spec),
-        lastSequence: numberOf(fields, 'lastSequence'),
+        lastSequence: wholeOf(fields, 'lastSequence'),
       }
     case 'message':
       return messageLineOf(fields)
     case 'state':
-      return { kind: fields.kind, key: textOf(fields, 'key'), value: textOf(fields, 'value') }
+      return stateLineOf(fields)
     case 'end':
       return {
         kind: fields.kind,
-        owners: numberOf(fields, 'owners'),
-        messages: numberOf(fields, 'messages'),
-        states: numberOf(fields, 'states'),
+        owners: wholeOf(fields, 'owners'),
+        messages: wholeOf(fields, 'messages'),
+        states: wholeOf(fields, 'states'),
       }
     default:
       throw new LineError(`its kind ${JSON.stringify(fields.kind)} is unknown`)
@@ -180,11 +188,11 @@ export class MessageReader {
 
   /** Throws a {@link LineError}. */
   read({ message }: MessageLine): Message {
-    const header = Buffer.from(message.headerBase64, 'base64')
+    const header = base64Of(message.headerBase64, 'headerBase64')
     const { body, bodyBase64 } = message
     const content = Buffer.concat([
       header,
-      body === undefined ? Buffer.from(bodyBase64 ?? '', 'base64') : Buffer.from(body),
+      body === undefined ? base64Of(bodyBase64 ?? '', 'bodyBase64') : Buffer.from(body),
     ])
     const { priority } = message
     if (!Number.isInteger(priority) || priority < 0 || priority > 9)
@@ -237,9 +245,9 @@ function messageLineOf(fields: Fields): MessageLine {
   const source = objectOf(message.source, '"source"')
   return {
     kind: 'message',
-    owner: numberOf(fields, 'owner'),
-    sequence: numberOf(fields, 'sequence'),
-    deliveryCount: numberOf(fields, 'deliveryCount'),
+    owner: wholeOf(fields, 'owner'),
+    sequence: wholeOf(fields, 'sequence'),
+    deliveryCount: wholeOf(fields, 'deliveryCount'),
     redelivered: booleanOf(fields, 'redelivered'),
     notBefore: numberOf(fields, 'notBefore'),
     message: {
@@ -251,7 +259,7 @@ function messageLineOf(fields: Fields): MessageLine {
         ? { bodyBase64: textOf(message, 'bodyBase64') }
         : { body: textOf(message, 'body') }),
       durable: booleanOf(message, 'durable'),
-      priority: numberOf(message, 'priority'),
+      priority: wholeOf(message, 'priority'),
       expiresAt: numberOf(message, 'expiresAt'),
       deliverAt: numberOf(message, 'deliverAt'),
       timestamp: numberOf(message, 'timestamp'),
@@ -262,10 +270,19 @@ function messageLineOf(fields: Fields): MessageLine {
         ...(source.clientId === undefined ? {} : { clientId: textOf(source, 'clientId') }),
         principal: textOf(source, 'principal'),
       },
-      number: numberOf(message, 'number'),
+      number: wholeOf(message, 'number'),
       ...(message.annotations === undefined ? {} : { annotations: annotationsOf(message.annotations) }),
     },
   }
+}
+
+function stateLineOf(fields: Fields): StateLine {
+  const key = textOf(fields, 'key')
+  const value = textOf(fields, 'value')
+  const { length } = base64Of(value, 'value')
+  const isFitting = Buffer.byteLength(key) <= stateKeyBytesMax && length <= stateBytesMax
+  if (key === '' || !isFitting) throw new LineError('its key or value is too long, or there is no key')
+  return { kind: 'state', key, value }
 }
 
 function specOf(value: unknown): OwnerSpec {
@@ -301,6 +318,20 @@ function numberOf(fields: Fields, name: string): number {
   const value = fields[name]
   if (typeof value !== 'number' || !(value >= 0)) throw new LineError(`"${name}" must be a number from 0 on`)
   return value
+}
+
+/** A whole number that stays exact. */
+function wholeOf(fields: Fields, name: string): number {
+  const value = numberOf(fields, name)
+  if (!Number.isSafeInteger(value)) throw new LineError(`"${name}" must be whole`)
+  return value
+}
+
+/** Node reads base64 as far as it can; here nothing may be left out. */
+function base64Of(text: string, name: string): Buffer {
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.toString('base64') !== text) throw new LineError(`"${name}" is not base64`)
+  return bytes
 }
 
 function textOf(fields: Fields, name: string): string {
