@@ -132,6 +132,7 @@ export class BrokerJobs {
     await this.#kill()
     const last = await this.#start()
     const openedRssMib = last.usage().rssKib / 1024
+    await this.#flow(last, shape, warmUpSeconds)
     const deep = await this.#deep(last, { ...plan, port: last.port }, messages, seconds)
     const drained = await this.#shrunk(drainedMibMax, drainedMsMax)
     const figures: Figures = {

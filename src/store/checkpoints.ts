@@ -183,7 +183,7 @@ export class Checkpoints {
     this.#isDue = this.#isMidBatch
     if (this.#isDue) return
     this.#underWay = this.#make(false)
-      .then(() => (isQuiet ? this.#segments.trim() : undefined))
+      .then(() => (isQuiet ? this.#tidy() : undefined))
       .catch((error: unknown) => {
         if (!this.#isStopped) this.#events.failed(error)
         this.stop()
@@ -191,6 +191,12 @@ export class Checkpoints {
       .finally(() => {
         this.#underWay = undefined
       })
+  }
+
+  /** Gives back what is not needed when there is little to do. What this checkpoint has let go may take two more to be free. */
+  async #tidy(): Promise<void> {
+    await this.#segments.trim()
+    if (this.#index.cache.files.isWaiting && !this.#isStopped) this.#schedule(drainedMs)
   }
 
   async #make(isClean: boolean): Promise<void> {

@@ -103,6 +103,11 @@ export class PageFiles {
     for (const [at, one] of this.#files.entries()) if (changed.has(at) || one.isTooLong) await this.#shorten(one)
   }
 
+  /** True if slots are still kept for a checkpoint on disk, or for the next one. */
+  get isWaiting(): boolean {
+    return this.#fresh.length + this.#leaving.length + this.#waiting.length > 0
+  }
+
   async read(slot: number): Promise<Buffer> {
     const one = this.#files[Math.floor(slot / slotNumbers)] as SlotFile
     const file = await this.#fileOf(one)

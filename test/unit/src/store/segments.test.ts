@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -86,6 +86,21 @@ test('a journal that was drained but for a few forgotten messages shrinks when l
   const left = await store.read(owner, 4, 0, 100)
   expect(left.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 8 }, (_, index) => (index + 1) * 500))
   expect(left.every(({ message }) => message.bodySize === bodyBytes)).toBe(true)
+})
+
+test('a journal that was drained has no index either after a while in which nothing happens', {
+  timeout: 60_000,
+}, async () => {
+  await takeAllBut(Number.POSITIVE_INFINITY)
+  const bytes = (): number => files('index-').reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
+  const before = bytes()
+  expect(before).toBeGreaterThan(0)
+  for (let tries = 0; tries < 200 && bytes() > 0; tries += 1) {
+    clock.advance(31_000)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  expect(bytes()).toBeLessThan(before / 10)
+  expect(await store.read(owner, 4, 0, 1)).toEqual([])
 })
 
 test('a journal that is full keeps spares beside what is alive', { timeout: 60_000 }, async () => {
