@@ -1,4 +1,4 @@
-import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, open, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Checkpoint, decodeCheckpoint } from './checkpoint.ts'
 import { type FrameHeader, isFrameIntact, readFrameHeader } from './frame.ts'
@@ -63,9 +63,13 @@ export class JournalCopy {
     return { missing: this.#missing }
   }
 
-  /** Copies the checkpoints and the segments from the newest one's place on: what a start reads. */
-  async tail(): Promise<void> {
-    await this.#copyTail()
+  /**
+   * Copies the checkpoints and the segments from the newest one's place on: what a start reads. Returns what tells the names of
+   * files that are to be taken from the copy only, since those of the journal may be newer.
+   */
+  async tail(): Promise<(name: string) => boolean> {
+    const { segment } = await this.#copyTail()
+    return (name) => checkpointPattern.test(name) || Number(segmentPattern.exec(name)?.[1] ?? -1) >= segment
   }
 
   async #copyTail(): Promise<StartingPoint> {
@@ -106,7 +110,9 @@ export class JournalCopy {
     let newest: Pick<Checkpoint, 'number' | 'segment' | 'segments'> = { number: 0, segment: 0, segments: [] }
     for (const name of (await readdir(this.#to)).filter((one) => checkpointPattern.test(one))) {
       const found = decodeCheckpoint(await readFile(join(this.#to, name)))
-      if (found !== undefined && found.number > newest.number) newest = found
+      // It was being written: the other one is whole.
+      if (found === undefined) await unlink(join(this.#to, name))
+      else if (found.number > newest.number) newest = found
     }
     return { segment: newest.segment, listed: newest.segments.map(({ id }) => id) }
   }

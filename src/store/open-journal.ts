@@ -80,8 +80,9 @@ export async function readJournal(folder: string, name: string, mayRun: boolean)
     if (isLive && !mayRun) throw lockedError(folder, lock, 'stop it first')
     const scratch = await mkdtemp(join(tmpdir(), 'manifoldmq-data-'))
     try {
-      if (isLive) await new JournalCopy(path, scratch, { copied: () => undefined }).tail()
-      const disk = await OverlayDisk.open(path, scratch, isLive ? () => Promise.resolve() : () => lock.release())
+      const hides = isLive ? await new JournalCopy(path, scratch, { copied: () => undefined }).tail() : () => false
+      const onClosed = (): Promise<void> => (isLive ? Promise.resolve() : lock.release())
+      const disk = await OverlayDisk.open(path, scratch, { hides, onClosed })
       return { store: new JournalStore(disk, systemClock), isLive }
     } catch (error) {
       await rm(scratch, { recursive: true, force: true })

@@ -27,7 +27,10 @@ const message = fc.record({
   durable: fc.boolean(),
   retain: fc.boolean(),
   groupId: fc.option(fc.string({ unit: 'binary' }), { nil: undefined }),
-  annotations: fc.option(fc.dictionary(fc.string(), fc.oneof(fc.string(), fc.integer())), { nil: undefined }),
+  annotations: fc.option(
+    fc.dictionary(fc.oneof(fc.string(), fc.constant('__proto__')), fc.oneof(fc.string(), fc.integer())),
+    { nil: undefined },
+  ),
 })
 
 test('whatever a message has in it, its line brings it back as it was', () => {

@@ -364,7 +364,7 @@ describe('an import', () => {
     [
       'annotations that are none',
       [head, owner, message(',"annotations":{"x":{}}')],
-      ':3: the annotation "x" is neither',
+      ':3: "x" of "annotations" is of a kind',
     ],
     ['a kind that is none', [head, '{"kind":"x"}'], ':2: its kind "x" is unknown'],
   ])('of %s says what is wrong and changes nothing', async (_name, lines, words) => {

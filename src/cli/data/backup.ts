@@ -82,7 +82,7 @@ async function copied(from: string, to: string, progress: Progress): Promise<Bac
 /** What the copy opens with; undefined if it needs a segment that is missing. */
 async function openedCopy(path: string, missing: ReadonlySet<number>): Promise<readonly OwnerRecord[] | undefined> {
   const scratch = await mkdtemp(join(tmpdir(), 'manifoldmq-data-'))
-  const disk = await OverlayDisk.open(path, scratch, () => Promise.resolve())
+  const disk = await OverlayDisk.open(path, scratch, { hides: () => false, onClosed: () => Promise.resolve() })
   const store = new JournalStore(disk, systemClock)
   try {
     const owners = await store.open((name) => new OpaqueFormat(name))

@@ -290,23 +290,26 @@ function specOf(value: unknown): OwnerSpec {
   const { kind } = fields
   if (kind !== 'queue' && kind !== 'subscription' && kind !== 'retained')
     throw new LineError(`${JSON.stringify(kind)} holds no messages`)
-  const settings: Record<string, string | boolean> = {}
-  for (const [name, setting] of Object.entries(objectOf(fields.settings, '"settings"'))) {
-    if (typeof setting !== 'string' && typeof setting !== 'boolean')
-      throw new LineError(`the setting "${name}" is neither text nor true or false`)
-    settings[name] = setting
-  }
+  const settings = entriesOf(fields.settings, '"settings"', (setting) => {
+    return typeof setting === 'string' || typeof setting === 'boolean' ? setting : undefined
+  })
   return { kind, name: textOf(fields, 'name'), settings }
 }
 
 function annotationsOf(value: unknown): Annotations {
-  const annotations: Record<string, string | number> = {}
-  for (const [name, annotation] of Object.entries(objectOf(value, '"annotations"'))) {
-    if (typeof annotation !== 'string' && typeof annotation !== 'number')
-      throw new LineError(`the annotation "${name}" is neither text nor a number`)
-    annotations[name] = annotation
-  }
-  return annotations
+  return entriesOf(value, '"annotations"', (annotation) => {
+    return typeof annotation === 'string' || typeof annotation === 'number' ? annotation : undefined
+  })
+}
+
+/** An object of which each value is what `check` says; a name may be anything, `__proto__` too. */
+function entriesOf<T>(value: unknown, what: string, check: (item: unknown) => T | undefined): Record<string, T> {
+  const entries = Object.entries(objectOf(value, what)).map(([name, item]): [string, T] => {
+    const checked = check(item)
+    if (checked === undefined) throw new LineError(`"${name}" of ${what} is of a kind that it cannot be`)
+    return [name, checked]
+  })
+  return Object.fromEntries(entries)
 }
 
 function objectOf(value: unknown, what: string): Fields {

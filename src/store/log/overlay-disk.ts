@@ -45,6 +45,13 @@ class OverlayFile implements DiskFile {
   }
 }
 
+export interface OverlayOptions {
+  /** Files of the base that are not to be seen, whenever they come to be there. */
+  hides(name: string): boolean
+  /** Called when all is closed. */
+  onClosed(): Promise<void>
+}
+
 /**
  * A folder as it is, whatever is done to it: what is written, renamed and removed is so only here, in a folder of its own. For
  * opening a journal to look into it. Nothing survives `close`, so nothing is flushed.
@@ -56,31 +63,27 @@ export class OverlayDisk implements Disk {
   readonly #hidden: Set<string>
   /** Files of the base under other names. */
   readonly #aliases: Map<string, string>
+  readonly #options: OverlayOptions
 
-  readonly #onClosed: () => Promise<void>
-
-  private constructor(base: string, scratch: string, onClosed: () => Promise<void>) {
+  private constructor(base: string, scratch: string, options: OverlayOptions) {
     this.#base = base
     this.#scratch = scratch
-    this.#onClosed = onClosed
+    this.#options = options
     this.#own = new Set()
     this.#hidden = new Set()
     this.#aliases = new Map()
   }
 
-  /**
-   * `scratch`: where changes go; files that are there already lie over those of the base. It is removed when all is closed, and
-   * `onClosed` is called.
-   */
-  static async open(base: string, scratch: string, onClosed: () => Promise<void>): Promise<OverlayDisk> {
+  /** `scratch`: where changes go; files that are there already lie over those of the base. It is removed when all is closed. */
+  static async open(base: string, scratch: string, options: OverlayOptions): Promise<OverlayDisk> {
     await mkdir(scratch, { recursive: true })
-    const disk = new OverlayDisk(base, scratch, onClosed)
+    const disk = new OverlayDisk(base, scratch, options)
     for (const name of await readdir(scratch)) disk.#own.add(name)
     return disk
   }
 
   async list(): Promise<readonly string[]> {
-    const below = (await readdir(this.#base)).filter((name) => !this.#hidden.has(name))
+    const below = (await readdir(this.#base)).filter((name) => !this.#isHidden(name))
     return [...new Set([...below, ...this.#aliases.keys(), ...this.#own])]
   }
 
@@ -101,6 +104,7 @@ export class OverlayDisk implements Disk {
     if (base === undefined) {
       await rename(join(this.#scratch, from), join(this.#scratch, to))
       this.#own.delete(from)
+      this.#aliases.delete(to)
       this.#own.add(to)
     } else {
       this.#hide(from)
@@ -159,7 +163,7 @@ export class OverlayDisk implements Disk {
 
   async close(): Promise<void> {
     await rm(this.#scratch, { recursive: true, force: true })
-    await this.#onClosed()
+    await this.#options.onClosed()
   }
 
   /** The path below; undefined if the file is one of here, or none. */
@@ -167,7 +171,11 @@ export class OverlayDisk implements Disk {
     if (this.#own.has(name)) return undefined
     const alias = this.#aliases.get(name)
     if (alias !== undefined) return alias
-    return this.#hidden.has(name) ? undefined : join(this.#base, name)
+    return this.#isHidden(name) ? undefined : join(this.#base, name)
+  }
+
+  #isHidden(name: string): boolean {
+    return this.#hidden.has(name) || this.#options.hides(name)
   }
 
   #hide(name: string): void {

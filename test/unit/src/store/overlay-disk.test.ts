@@ -17,14 +17,17 @@ beforeEach(async () => {
   writeFileSync(base('a'), 'alpha')
   writeFileSync(base('b'), 'beta')
   closings = 0
-  disk = await OverlayDisk.open(base(), join(folder, 'scratch'), async () => {
+  writeFileSync(base('hidden-1'), 'unseen')
+  const onClosed = async (): Promise<void> => {
     closings += 1
-  })
+  }
+  disk = await OverlayDisk.open(base(), join(folder, 'scratch'), { hides: (name) => /^hidden-/.test(name), onClosed })
 })
 
 afterEach(async () => {
   await disk.close()
-  expect(readdirSync(base()).sort()).toEqual(['a', 'b'])
+  expect(readdirSync(base()).sort()).toEqual(['a', 'b', 'hidden-1'])
+  expect(readFileSync(base('hidden-1'), 'utf8')).toBe('unseen')
   expect(readFileSync(base('a'), 'utf8') + readFileSync(base('b'), 'utf8')).toBe('alphabeta')
   expect(existsSync(join(folder, 'scratch'))).toBe(false)
   expect(closings).toBe(1)
@@ -90,4 +93,12 @@ test('renames and removes', async () => {
   expect([await names(), await text('x')]).toEqual([['x', 'y'], 'Alpha'])
   await disk.remove('x')
   await withFile('a', async (file) => expect(await file.size()).toBe(0))
+})
+
+test('makes a file of its own where one of the base is not to be seen', async () => {
+  await withFile('hidden-1', async (file) => {
+    expect(await file.size()).toBe(0)
+    await disk.write(file, Buffer.from('seen'), 0)
+  })
+  expect([await names(), await text('hidden-1')]).toEqual([['a', 'b', 'hidden-1'], 'seen'])
 })
