@@ -532,7 +532,15 @@ describe('verify', () => {
     const { code, stdout, stderr } = await data('verify', '--data', at('data'))
     expect(code).toBe(1)
     expect(stdout).toMatch(/^seg-1: only [\d,]+ of [\d,]+ bytes are whole frames/)
-    expect(stderr).toMatch(/is damaged in 1 places; .*manifoldmq data export saves it/)
+    expect(stdout).toMatch(/^queue:\/\/orders: the message with sequence 2 is not what was written$/m)
+    expect(stderr).toMatch(/is damaged in \d places; .*manifoldmq data export saves it/)
+    const exported = await data('export', at('a'), '--data', at('data'))
+    expect(exported.code).toBe(1)
+    expect(exported.stderr).toMatch(/^queue:\/\/orders: the message with sequence 2 cannot be read and is left out$/m)
+    expect(exported.stderr).toMatch(/could not be read and are not in the export\n$/)
+    expect(await data('import', at('a'), '--data', at('other'))).toMatchObject({ code: 0 })
+    const { code: again } = await data('verify', '--data', at('other'))
+    expect(again).toBe(0)
   })
 
   test('says of a sound store that it is sound, and how much was read', async () => {

@@ -2,18 +2,18 @@ import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
-import { tell } from '../failure.ts'
+import { CommandError, tell } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import { entriesOf } from './entries.ts'
 import { type DataOptions, type OpenStore, withStore } from './folder.ts'
 import { type ExportLine, exportVersion, messageLine } from './lines.ts'
-import { countOf, messages, number } from './names.ts'
+import { countOf, messages, nameOf, number } from './names.ts'
 
 /** Writes everything that is stored as lines of JSON, to a file or to standard output. */
 export async function exportData(file: string | undefined, options: DataOptions): Promise<void> {
   await withStore(options, 'export', false, async (open) => {
     if (file === undefined) {
-      await write(open, process.stdout)
+      checkWhole(await write(open, process.stdout))
       return
     }
     const partial = `${file}.partial`
@@ -24,6 +24,7 @@ export async function exportData(file: string | undefined, options: DataOptions)
       await once(out, 'close')
       await rename(partial, file)
       tell(`exported ${messages(counts.messages)} of ${number(counts.owners)} owners to ${file}`)
+      checkWhole(counts)
     } catch (error) {
       out.destroy()
       await rm(partial, { force: true })
@@ -32,7 +33,13 @@ export async function exportData(file: string | undefined, options: DataOptions)
   })
 }
 
+/** What could be read has been written all the same. */
+function checkWhole({ leftOut }: Counts): void {
+  if (leftOut > 0) throw new CommandError(`${messages(leftOut)} could not be read and are not in the export`)
+}
+
 interface Counts {
+  readonly leftOut: number
   readonly owners: number
   readonly messages: number
   readonly states: number
@@ -46,11 +53,16 @@ async function write({ store, owners }: OpenStore, out: Writable): Promise<Count
     if (!out.write(`${JSON.stringify(line)}\n`)) await Promise.race([once(out, 'drain'), failed])
   }
   failed.catch(() => undefined)
+  let leftOut = 0
   try {
     await put({ kind: 'manifoldmq-export', version: exportVersion })
     for (const { id, spec, lastSequence } of owners) await put({ kind: 'owner', id, spec, lastSequence })
     for (const owner of owners) {
-      for await (const entry of entriesOf(store, owner)) {
+      const onUnreadable = (sequence: number): void => {
+        tell(`${nameOf(owner.spec)}: the message with sequence ${sequence} cannot be read and is left out`)
+        leftOut += 1
+      }
+      for await (const entry of entriesOf(store, owner, onUnreadable)) {
         await put(messageLine(owner.id, entry))
         progress.count += 1
       }
@@ -60,7 +72,7 @@ async function write({ store, owners }: OpenStore, out: Writable): Promise<Count
     }
     const counts = { owners: owners.length, messages: progress.count, states: store.states.size }
     await put({ kind: 'end', ...counts })
-    return counts
+    return { ...counts, leftOut }
   } finally {
     progress.end()
   }

@@ -213,7 +213,7 @@ class Import {
     }
     const retained = this.#present.get('retained')
     if (retained === undefined) return
-    for await (const { sequence, message } of entriesOf(this.#store, retained)) {
+    for await (const { sequence, message } of entriesOf(this.#store, retained, () => undefined)) {
       this.#retained.set(message.address.name, { owner: retained.id, priority: message.priority, sequence })
     }
   }

@@ -1,5 +1,5 @@
 import type { OwnerRecord, StoredEntry } from '../../store/store.ts'
-import { CommandError } from '../failure.ts'
+import { CommandError, tell } from '../failure.ts'
 import { entriesOf } from './entries.ts'
 import { type DataOptions, type OpenStore, withStore } from './folder.ts'
 import { printFrames } from './frames.ts'
@@ -72,7 +72,8 @@ async function printMessages({ folder, store, owners }: OpenStore, name: string,
     const some = names.length === 0 ? 'nothing is' : `there are ${names.slice(0, 20).join(', ')}`
     throw new CommandError(`there is no ${name} in ${folder}; ${some}`)
   }
-  for await (const entry of entriesOf(store, owner)) print(isJson ? entryJson(entry) : entryText(entry))
+  const onUnreadable = (sequence: number): void => tell(`the message with sequence ${sequence} cannot be read`)
+  for await (const entry of entriesOf(store, owner, onUnreadable)) print(isJson ? entryJson(entry) : entryText(entry))
 }
 
 function entryJson({ sequence, deliveryCount, redelivered, notBefore, message }: StoredEntry): string {

@@ -81,33 +81,29 @@ async function isGone(folder: string, { id }: Segment): Promise<boolean> {
 
 /** Reads every message that is to be delivered one day. */
 async function verifyMessages({ folder, store, owners, isLive }: OpenStore, findings: Finding[]): Promise<number> {
-  const progress = new Progress(
-    'read',
-    owners.reduce((sum, owner) => sum + countOf(owner), 0),
-  )
+  const total = owners.reduce((sum, owner) => sum + countOf(owner), 0)
+  const progress = new Progress('read', total)
   try {
     for (const owner of owners) {
-      const before = progress.count
-      try {
-        for await (const { message } of entriesOf(store, owner)) {
-          message.view()
-          progress.count += 1
-        }
-      } catch (error) {
-        if (isLive && (await hasLostSegments(folder, store.segments))) {
-          tell(
-            `${nameOf(owner.spec)}: the broker's clients have taken messages while they were being read; the rest was left out`,
-          )
-          continue
-        }
-        const reason = error instanceof Error ? error.message : String(error)
-        findings.push({ place: nameOf(owner.spec), reason: `after ${messages(progress.count - before)}: ${reason}` })
+      const name = nameOf(owner.spec)
+      const unreadable: number[] = []
+      for await (const { message } of entriesOf(store, owner, (sequence) => unreadable.push(sequence))) {
+        message.view()
+        progress.count += 1
       }
+      if (unreadable.length === 0) continue
+      if (isLive && (await hasLostSegments(folder, store.segments)))
+        tell(`${name}: ${messages(unreadable.length)} have been taken while they were being read`)
+      else for (const sequence of unreadable) findings.push({ place: name, reason: unreadableReason(sequence) })
     }
     return progress.count
   } finally {
     progress.end()
   }
+}
+
+function unreadableReason(sequence: number): string {
+  return `the message with sequence ${sequence} is not what was written`
 }
 
 async function hasLostSegments(folder: string, segments: Iterable<Segment>): Promise<boolean> {
