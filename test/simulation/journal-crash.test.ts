@@ -350,6 +350,33 @@ describe('a journal', () => {
     expect((await entriesOf(second, owner)).map(({ redelivered }) => redelivered)).toEqual([true, false])
   })
 
+  test('does not return what leaves, with its segments, while it is being read', async () => {
+    let gone = 0
+    for (let wait = 0; wait < 200; wait += 2) {
+      const clock = new VirtualClock()
+      const store = await opened(new SimulatedDisk(), clock)
+      const [owner] = (await define(store)) as [OwnerId]
+      const body = 'a'.repeat(15_000)
+      for (let sequence = 1; sequence <= 4; sequence += 1) {
+        const batch = store.batch()
+        batch.put(owner, sequence, messageOf({ body, durable: true }), 0)
+        await commit(store, batch)
+      }
+      const purge = store.batch()
+      purge.clear(owner, 4, 1, 4)
+      const purged = commit(store, purge).then(() => clock.advance(31_000))
+      await ticks(wait)
+      const entries = await store.read(owner, 4, 0, 4)
+      await purged
+      for (const { message } of entries) expect(Buffer.from(message.content).toString()).toBe(body)
+      if (entries.length < 4) gone += 1
+      expect(store.report.damages, `after ${wait} ticks`).toEqual([])
+      expect(store.failure).toBeUndefined()
+      await store.close()
+    }
+    expect(gone).toBeGreaterThan(0)
+  })
+
   test('fails in order when the next segment cannot be made', async () => {
     const disk = new SimulatedDisk()
     const store = await opened(disk)
