@@ -22,6 +22,12 @@ export class ByteWriter {
     return this.#memory.subarray(0, this.#at)
   }
 
+  /** Memory for so many bytes, to be written at once; a view until the next call. */
+  take(bytes: number): DataView {
+    const at = this.#room(bytes)
+    return new DataView(this.#memory.buffer, this.#memory.byteOffset + at, bytes)
+  }
+
   u8(value: number): void {
     this.#memory[this.#room(1)] = value
   }

@@ -43,6 +43,8 @@ export const checkpointHeadBytes = 16
 const isCleanFlag = 1
 const isScatteredFlag = 1
 const hasDeadFlag = 2
+const pageHeadBytes = 37
+const spanBytes = 16
 const kinds = ['kill', 'redeliver', 'relocate'] as const
 
 /** Where the next frame was going to be, and how the store stood. */
@@ -175,20 +177,23 @@ function writeOwner(writer: ByteWriter, owner: OwnerIndex): void {
 function writePage(writer: ByteWriter, page: IndexPage): void {
   const { spans, dead, length, deferred } = page
   const hasDead = dead !== undefined && page.liveCount < length
-  writer.f64(page.slot)
-  writer.u32(page.stamp)
-  writer.f64(page.firstSequence)
-  writer.f64(page.lastSequence)
-  writer.u16(length)
-  writer.u16(page.liveCount)
-  writer.u16(page.partCount)
-  writer.u8((page.isScattered ? isScatteredFlag : 0) | (hasDead ? hasDeadFlag : 0))
-  writer.u16(spans.length)
+  const head = writer.take(pageHeadBytes + spans.length * spanBytes)
+  head.setFloat64(0, page.slot, true)
+  head.setUint32(8, page.stamp, true)
+  head.setFloat64(12, page.firstSequence, true)
+  head.setFloat64(20, page.lastSequence, true)
+  head.setUint16(28, length, true)
+  head.setUint16(30, page.liveCount, true)
+  head.setUint16(32, page.partCount, true)
+  head.setUint8(34, (page.isScattered ? isScatteredFlag : 0) | (hasDead ? hasDeadFlag : 0))
+  head.setUint16(35, spans.length, true)
+  let at = pageHeadBytes
   for (const { segment, start, entries, bytes } of spans) {
-    writer.u32(segment)
-    writer.u16(start)
-    writer.u16(entries)
-    writer.f64(bytes)
+    head.setUint32(at, segment, true)
+    head.setUint16(at + 4, start, true)
+    head.setUint16(at + 6, entries, true)
+    head.setFloat64(at + 8, bytes, true)
+    at += spanBytes
   }
   if (hasDead) writer.raw(dead.subarray(0, (length + 7) >> 3))
   writer.u32(deferred.length)
