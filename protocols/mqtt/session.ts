@@ -65,6 +65,9 @@ interface StoredSession {
   readonly willAt: number
 }
 
+/** Messages that are read while the session is blocked: pings are to be answered, and most clients wait by themselves. */
+const sendsWhileBlockedMax = 256
+
 /** How many times the receive maximum a client that also subscribes may have unanswered before it is not read any more. */
 const unreadFactor = 8
 
@@ -93,6 +96,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
   /** Answers to what is no PUBLISH: they do not wait while publishing is held up. */
   #syncReplies: Replies | undefined
   #isPaused: boolean
+  #sentWhileBlocked: number
   /** True if the store has anything of it. */
   #isStored: boolean
 
@@ -116,6 +120,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     this.#replies = undefined
     this.#syncReplies = undefined
     this.#isPaused = false
+    this.#sentWhileBlocked = 0
     this.#isStored = false
   }
 
@@ -136,6 +141,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     this.#link = link
     this.#core = core
     this.#isPaused = false
+    this.#sentWhileBlocked = 0
     this.#sender = new Sender(output, encoded, request, { aliasMax: options.topicAliasMax, clock: broker.clock })
     this.#replies = new Replies(output, level)
     this.#syncReplies = new Replies(output, level)
@@ -297,6 +303,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
   }
 
   unblocked(): void {
+    this.#sentWhileBlocked = 0
     this.#pace()
   }
 
@@ -332,6 +339,10 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
 
   #published(first: number, bytes: Buffer, start: number, end: number): MqttFault | undefined {
     const fault = this.#incoming.publish(first, bytes, start, end, this.isDurable)
+    if (this.#core?.isBlocked === true) {
+      this.#sentWhileBlocked += 1
+      if (this.#sentWhileBlocked > sendsWhileBlockedMax) this.#pace()
+    }
     if ((this.#replies?.count ?? 0) > this.#services.options.receiveMax) this.#pace()
     return fault
   }
@@ -432,15 +443,15 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
   }
 
   /**
-   * Reading stops while too much is unanswered, and while the session is blocked, unless acknowledgements may be among what would
-   * be read.
+   * Reading stops while too much is unanswered, and while the session is blocked and sends on, unless acknowledgements may be
+   * among what would be read.
    */
   #pace(): void {
     const { receiveMax } = this.#services.options
     const count = (this.#replies?.count ?? 0) + (this.#syncReplies?.count ?? 0)
     const isSender = this.#filters.count === 0
     const isFull = count > (isSender ? receiveMax : receiveMax * unreadFactor)
-    const isBlocked = isSender && (this.#core?.isBlocked ?? false)
+    const isBlocked = isSender && this.#sentWhileBlocked > sendsWhileBlockedMax
     if (this.#isPaused === (isFull || isBlocked)) return
     this.#isPaused = !this.#isPaused
     this.#link?.readable(!this.#isPaused)

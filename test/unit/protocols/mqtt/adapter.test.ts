@@ -35,12 +35,12 @@ describe.each(versions)('level %d', (version) => {
 
   test('a client that is held up because a queue is full can empty that queue itself', async () => {
     const test = await MqttBroker.open({
-      policies: [{ match: Address.must('queue', 'q'), set: { messagesMax: 3 } }],
+      policies: [{ match: Address.must('topic', 'q'), set: { messagesMax: 3 } }],
       limits: { hardLimitFactor: 100 },
     })
     const client = await test.connected(version, { clean: false, clientId: 'both' })
-    await client.subscribe('$queue/q', 2)
-    for (let id = 1; id <= 6; id += 1) client.publish('$queue/q', `m${id}`, { qos: 2, messageId: id })
+    await client.subscribe('q', 2)
+    for (let id = 1; id <= 6; id += 1) client.publish('q', `m${id}`, { qos: 2, messageId: id })
     for (let count = 0; count < 6; count += 1) {
       const { messageId = 0 } = await client.next('publish')
       client.send({ cmd: 'pubrec', messageId })
