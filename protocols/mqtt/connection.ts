@@ -8,11 +8,21 @@ import {
   type Wire,
   type WireEvents,
 } from '../../src/core.ts'
+import { Authentication, type AuthHost, type AuthMethods } from './auth.ts'
 import { type ConnectRequest, keepAliveOf, readConnect, secondsMs } from './connect.ts'
 import { Decoder, type PacketHandler } from './decoder.ts'
 import { writeConnack, writePingResponse, writeReason } from './encoder.ts'
 import type { MqttOptions } from './limits.ts'
-import { type Level, type MqttFault, malformed, PacketType, protocolError, Reason, varintMax } from './packet.ts'
+import {
+  type Level,
+  type MqttFault,
+  malformed,
+  PacketType,
+  packetName,
+  protocolError,
+  Reason,
+  varintMax,
+} from './packet.ts'
 import { Property, PropertyWriter } from './properties.ts'
 import { faultOf, returnCode } from './reasons.ts'
 import type { MqttSession, SessionLink } from './session.ts'
@@ -26,31 +36,38 @@ const unreadFactor = 8
 const reasonCharactersMax = 256
 
 /** One connection from its first byte to its last: CONNECT, keep-alive, errors, the end. */
-export class MqttConnection implements PacketHandler, SessionLink, WireEvents, Due {
+export class MqttConnection implements PacketHandler, SessionLink, AuthHost, WireEvents, Due {
   readonly output: Output
   now: number
   readonly #broker: Broker
   readonly #sessions: Sessions
   readonly #options: MqttOptions
+  readonly #methods: AuthMethods
   readonly #wire: Wire
   readonly #decoder: Decoder
   readonly #deadline: Deadline
   #request: ConnectRequest | undefined
   #session: MqttSession | undefined
+  #authentication: Authentication | undefined
+  #clientId: string
   #keepAliveMs: number
   #isEnding: boolean
 
-  constructor(wire: Wire, broker: Broker, sessions: Sessions, options: MqttOptions) {
+  constructor(wire: Wire, broker: Broker, sessions: Sessions, methods: AuthMethods) {
+    const { options } = sessions
     this.now = broker.clock.now()
     this.#broker = broker
     this.#sessions = sessions
     this.#options = options
+    this.#methods = methods
     this.#wire = wire
     this.output = wire.open(this)
     this.#decoder = new Decoder(this, options.limits)
     this.#deadline = broker.deadline(this)
     this.#request = undefined
     this.#session = undefined
+    this.#authentication = undefined
+    this.#clientId = ''
     this.#keepAliveMs = 0
     this.#isEnding = false
     this.#deadline.set(this.now + options.connectMsMax)
@@ -65,15 +82,15 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
 
   onPacket(first: number, bytes: Buffer, start: number, end: number): void {
     const session = this.#session
+    const type = first >> 4
     if (session === undefined) {
-      this.#connect(bytes, start, end)
+      this.#early(type, bytes, start, end)
       return
     }
-    const type = first >> 4
     let fault: MqttFault | undefined
     if (type === PacketType.pingreq) fault = this.#ping(start, end)
     else if (type === PacketType.disconnect) fault = this.#disconnect(session, bytes, start, end)
-    else if (type === PacketType.auth) fault = protocolError('AUTH, but no method was agreed on [MQTT-4.12.0-1]')
+    else if (type === PacketType.auth) fault = this.#auth(bytes, start, end)
     else fault = session.handle(first, bytes, start, end)
     if (fault !== undefined) this.fail(fault)
   }
@@ -137,6 +154,31 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
     this.output.discard()
   }
 
+  /** A packet before the CONNACK: CONNECT, and nothing but AUTH and DISCONNECT after it [MQTT-3.1.2-30]. */
+  #early(type: number, bytes: Buffer, start: number, end: number): void {
+    if (this.#request === undefined && type === PacketType.connect) {
+      this.#connect(bytes, start, end)
+      return
+    }
+    const fault =
+      this.#request !== undefined && type === PacketType.auth
+        ? this.#auth(bytes, start, end)
+        : protocolError(`${packetName(type)} before the CONNACK`)
+    if (fault !== undefined) this.fail(fault)
+  }
+
+  #auth(bytes: Buffer, start: number, end: number): MqttFault | undefined {
+    if (this.#authentication === undefined) return protocolError('AUTH without a method [MQTT-4.12.0-7]')
+    return this.#authentication.received(this.#sessions.properties, bytes, start, end, this.#session !== undefined)
+  }
+
+  /** Enhanced authentication has ended well: at the CONNECT, or of a client that is there. */
+  admitted(identity: Identity, properties: Uint8Array): void {
+    if (this.#isEnding) return
+    if (this.#session === undefined) this.#open(this.request, this.#clientId, identity, properties)
+    else this.#authentication?.confirm(properties)
+  }
+
   #connect(bytes: Buffer, start: number, end: number): void {
     const { limits, serverReference } = this.#options
     const request = readConnect(bytes, start, end, limits)
@@ -146,11 +188,6 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
       return
     }
     this.#request = request
-    if (request.authMethod !== undefined) {
-      const sentence = `the authentication method "${request.authMethod.slice(0, 64)}" is not known`
-      this.fail({ reason: Reason.badAuthenticationMethod, sentence })
-      return
-    }
     if (serverReference !== '' && request.level === 5) {
       this.fail({ reason: Reason.useAnotherServer, sentence: `this server sends its clients to ${serverReference}` })
       return
@@ -160,7 +197,22 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
       this.fail({ reason: Reason.clientIdNotValid, sentence: 'a session that is to be kept needs a client id' })
       return
     }
-    this.#authenticate(request, request.clientId === '' ? `auto-${crypto.randomUUID()}` : request.clientId)
+    this.#clientId = request.clientId === '' ? `auto-${crypto.randomUUID()}` : request.clientId
+    if (request.authMethod === undefined) this.#authenticate(request, this.#clientId)
+    else this.#authenticateBy(request, request.authMethod)
+  }
+
+  #authenticateBy(request: ConnectRequest, name: string): void {
+    const method = this.#methods.get(name)
+    if (method === undefined) {
+      const sentence = `the authentication method "${name.slice(0, 64)}" is not known`
+      this.fail({ reason: Reason.badAuthenticationMethod, sentence })
+      return
+    }
+    const { remote, isLocal } = this.#wire
+    const login = { clientId: this.#clientId, user: request.user, remote, isLocal }
+    this.#authentication = new Authentication(this, name, method, login)
+    this.#authentication.begin(request.authData)
   }
 
   #authenticate(request: ConnectRequest, clientId: string): void {
@@ -172,11 +224,12 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
     this.#broker.authenticate({ user, password, clientId, protocol: 'mqtt', remote, isLocal }, (result) => {
       if (this.#isEnding) return
       if (result instanceof BrokerError) this.fail(faultOf(result))
-      else this.#open(request, clientId, result)
+      else this.#open(request, clientId, result, noBytes)
     })
   }
 
-  #open(request: ConnectRequest, clientId: string, identity: Identity): void {
+  /** `properties`: what an authentication has to tell the client. */
+  #open(request: ConnectRequest, clientId: string, identity: Identity, properties: Uint8Array): void {
     const opened = this.#sessions.open(this, clientId, { ...identity, clientId })
     if ('reason' in opened) {
       this.fail(opened)
@@ -191,7 +244,7 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
       // Bit 0 was reserved before 3.1.1.
       isPresent: isPresent && request.level > 3,
       reason: Reason.success,
-      properties: request.level === 5 ? this.#welcome(request, clientId, session) : noBytes,
+      properties: request.level === 5 ? this.#welcome(request, clientId, session, properties) : noBytes,
     })
     this.#decoder.isConnected = true
     session.open()
@@ -200,7 +253,7 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
   }
 
   /** The properties of a CONNACK (3.2.2.3): what differs from what the client asked for, and from the defaults. */
-  #welcome(request: ConnectRequest, clientId: string, session: MqttSession): Uint8Array {
+  #welcome(request: ConnectRequest, clientId: string, session: MqttSession, properties: Uint8Array): Uint8Array {
     const { limits, receiveMax, topicAliasMax } = this.#options
     const writer = new PropertyWriter()
     if (session.expiryMs !== request.expiryMs) {
@@ -213,6 +266,7 @@ export class MqttConnection implements PacketHandler, SessionLink, WireEvents, D
     if (this.#keepAliveMs !== request.keepAliveMs) {
       writer.short(Property.serverKeepAlive, Math.floor(this.#keepAliveMs / 1000))
     }
+    writer.raw(properties)
     if (request.wantsResponseInformation) writer.text(Property.responseInformation, `response/${clientId}`)
     return writer.bytes
   }

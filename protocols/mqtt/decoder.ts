@@ -28,6 +28,11 @@ function requiredFlags(type: number): number {
   return isTwo ? 2 : 0
 }
 
+/** What may come before a client is let in; that CONNECT is the first of it is for the connection to see. */
+function isEarly(type: number): boolean {
+  return type === PacketType.connect || type === PacketType.auth || type === PacketType.disconnect
+}
+
 /** First bytes whose type and flags are right. */
 const isPlain = new Uint8Array(256)
 for (let first = 16; first < 256; first += 1) {
@@ -131,7 +136,7 @@ export class Decoder {
       return false
     }
     const max = this.isConnected ? this.#limits.packetBytesMax : this.#limits.connectBytesMax
-    if (!this.isConnected && type !== PacketType.connect) {
+    if (!this.isConnected && !isEarly(type)) {
       this.#fail({ reason: Reason.protocolError, sentence: `the first packet is ${packetName(type)} [MQTT-3.1.0-1]` })
       return false
     }

@@ -1,4 +1,5 @@
 import type { Broker, ContentFormat, Protocol, Wire } from '../../src/core.ts'
+import type { AuthMethods } from './auth.ts'
 import { MqttConnection } from './connection.ts'
 import { mqttFormat } from './content.ts'
 import { defaultMqttOptions, type MqttOptions } from './limits.ts'
@@ -9,8 +10,15 @@ import { SystemTopics } from './system-topics.ts'
 /** The content format of MQTT messages, for the store to find it by name. */
 export const mqttFormats: readonly ContentFormat[] = [mqttFormat]
 
-/** MQTT 3.1, 3.1.1 and 5. `serverName` is told in `$SYS/broker/version`: `ManifoldMQ/1.0.0`. */
-export function createMqtt(serverName: string, options: Partial<MqttOptions> = {}): Protocol {
+/**
+ * MQTT 3.1, 3.1.1 and 5. `serverName` is told in `$SYS/broker/version`: `ManifoldMQ/1.0.0`. `methods`: of enhanced
+ * authentication; none unless given.
+ */
+export function createMqtt(
+  serverName: string,
+  options: Partial<MqttOptions> = {},
+  methods: AuthMethods = new Map(),
+): Protocol {
   const settings: MqttOptions = { ...defaultMqttOptions, ...options }
   const sessions = new WeakMap<Broker, Sessions>()
   const opened = (broker: Broker): Sessions => {
@@ -29,7 +37,7 @@ export function createMqtt(serverName: string, options: Partial<MqttOptions> = {
     recognises,
     opened,
     accept(wire: Wire, broker: Broker): void {
-      new MqttConnection(wire, broker, opened(broker), settings)
+      new MqttConnection(wire, broker, opened(broker), methods)
     },
   }
 }

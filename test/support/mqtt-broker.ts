@@ -1,3 +1,4 @@
+import type { AuthMethods } from '../../protocols/mqtt/auth.ts'
 import type { MqttOptions } from '../../protocols/mqtt/limits.ts'
 import { createMqtt, mqttFormats } from '../../protocols/mqtt/protocol.ts'
 import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
@@ -17,6 +18,7 @@ import { VirtualClock } from './virtual-clock.ts'
 
 export interface MqttBrokerOptions {
   readonly mqtt?: Partial<MqttOptions>
+  readonly methods?: AuthMethods
   readonly policies?: readonly PolicyRule[]
   readonly limits?: Partial<Limits>
   readonly access?: BrokerOptions['access']
@@ -50,7 +52,7 @@ export class MqttBroker {
       formats: (name) => formats.find((format) => format.name === name),
       onFailure: () => undefined,
     })
-    this.#mqtt = createMqtt('ManifoldMQ/test', { systemTopicsMs: 0, ...options.mqtt })
+    this.#mqtt = createMqtt('ManifoldMQ/test', { systemTopicsMs: 0, ...options.mqtt }, options.methods)
     this.#stomp = createStomp('ManifoldMQ/test')
   }
 

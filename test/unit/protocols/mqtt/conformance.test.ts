@@ -1,5 +1,6 @@
 import type { IPublishPacket } from 'mqtt-packet'
 import { describe, expect, test } from 'vitest'
+import type { AuthMethod } from '../../../../protocols/mqtt/auth.ts'
 import { BrokerError } from '../../../../src/errors.ts'
 import { MqttBroker } from '../../../support/mqtt-broker.ts'
 import type { MqttTestClient, Version } from '../../../support/mqtt-client.ts'
@@ -84,7 +85,7 @@ describe('fixed headers and packet ids', () => {
     ['DISCONNECT', 'e1 00'],
     ['AUTH', 'f1 00'],
   ])(
-    'MQTT-2.1.3-1 MQTT-2.2.2-1 MQTT-2.2.2-2 MQTT-3.6.1-1 MQTT-3.8.1-1 MQTT-3.10.1-1 MQTT-3.14.1-1 MQTT-3.15.1-1 MQTT-4.8.0-1: wrong flags of %s',
+    'MQTT-2.1.3-1 MQTT-2.2.2-1 MQTT-2.2.2-2 MQTT-3.6.1-1 MQTT-3.8.1-1 MQTT-3.10.1-1 MQTT-3.14.1-1 MQTT-3.15.1-1 MQTT-4.8.0-1 MQTT-4.13.1-1: wrong flags of %s',
     async (_, digits) => {
       expect(await reasonFor(digits)).toBe(0x81)
       expect(await reasonFor(digits, 4)).toBeUndefined()
@@ -723,6 +724,56 @@ describe('PUBLISH', () => {
     expect(await client.sure('$queue/q', 'x')).toBe(0)
   })
 
+  test('MQTT-3.3.5-1: overlapping filters give a client of 3.1.1 one copy with the highest QoS', async () => {
+    const test = await MqttBroker.open()
+    const client = await test.connected(4)
+    await client.subscribe('a/#', 1)
+    await client.subscribe('a/+', 2)
+    const producer = await test.connected(4)
+    producer.publish('a/b', 'x', { qos: 2, messageId: 1 })
+    expect((await client.next('publish')).qos).toBe(2)
+    await client.settled()
+    expect(client.packets).toEqual([])
+  })
+
+  test('MQTT-3.3.5-2 MQTT-4.8.0-2: a client of 3.1.1 whose message is refused loses its connection', async () => {
+    const test = await MqttBroker.open({ limits: { messageBytesMax: 1024 } })
+    const client = await test.connected(4)
+    client.publish('t', 'x'.repeat(2000), { qos: 1, messageId: 1 })
+    await client.closed
+    expect(client.packets).toEqual([])
+  })
+
+  test('MQTT-3.2.2-19 MQTT-3.4.2-2 MQTT-3.5.2-2 MQTT-3.14.2-3: a reason string that would make a packet too large is left out', async () => {
+    const test = await MqttBroker.open({ limits: { messageBytesMax: 1024 } })
+    const client = await test.connected(5, { properties: { maximumPacketSize: 40 } })
+    for (const qos of [1, 2] as const) {
+      client.publish('t', 'x'.repeat(2000), { qos, messageId: qos })
+      const { reasonCode, properties } = await client.next(qos === 1 ? 'puback' : 'pubrec')
+      expect([reasonCode, properties?.reasonString]).toEqual([0x80, undefined])
+    }
+    client.writeHex('00 00')
+    await client.closed
+    expect((await client.next('disconnect')).properties?.reasonString).toBeUndefined()
+    const large = await test.connected(5)
+    large.publish('t', 'x'.repeat(2000), { qos: 1, messageId: 1 })
+    expect((await large.next('puback')).properties?.reasonString).toContain('1024')
+    const refused = test.client(5)
+    const options = { properties: { maximumPacketSize: 40, authenticationMethod: 'X' } }
+    expect((await refused.connect(options)).properties?.reasonString).toBeUndefined()
+  })
+
+  test('MQTT-4.3.3-7: a message of QoS 2 that has been sent does not expire', async () => {
+    const test = await MqttBroker.open()
+    const client = await watching(test, 't', 2)
+    const producer = await test.connected(5)
+    producer.publish('t', 'x', { qos: 2, messageId: 1, properties: { messageExpiryInterval: 1 } })
+    const { messageId } = await client.next('publish')
+    test.clock.advance(5000)
+    client.send({ cmd: 'pubrec', messageId: messageId as number })
+    expect(await client.next('pubrel')).toMatchObject({ messageId })
+  })
+
   test('MQTT-3.3.4-2 MQTT-3.3.4-3 MQTT-3.3.4-4: overlapping filters give one copy, with the highest QoS and every identifier', async () => {
     const test = await MqttBroker.open()
     const client = await test.connected(5)
@@ -1122,6 +1173,72 @@ describe('PINGREQ, DISCONNECT, AUTH', () => {
     const connack = await client.connect({ properties: { authenticationMethod: 'GUESS' } })
     expect(connack.reasonCode).toBe(0x8c)
     await client.closed
+  })
+
+  /** Asks twice for the word, and then once more. */
+  const word: AuthMethod = {
+    begin: ({ clientId }) => {
+      let asked = 0
+      return {
+        step(data, answer) {
+          asked += 1
+          if (String(data) !== 'word') answer(new BrokerError('not-authenticated', 'wrong word'))
+          else if (asked < 2) answer({ data: Buffer.from('again'), identity: undefined })
+          else answer({ data: Buffer.from('done'), identity: { principal: 'p', clientId } })
+        },
+      }
+    },
+  }
+  const methods = new Map([['WORD', word]])
+  const authenticating = (data: string) => ({ authenticationMethod: 'WORD', authenticationData: Buffer.from(data) })
+
+  test('MQTT-4.12.0-2 MQTT-4.12.0-3 MQTT-4.12.0-5 MQTT-4.12.1-1 MQTT-3.15.2-1: a method asks until it knows, at the CONNECT and again later', async () => {
+    const test = await MqttBroker.open({ methods })
+    const client = test.client(5)
+    client.sendConnect({ properties: authenticating('word') })
+    expect(await client.next('auth')).toMatchObject({ reasonCode: 0x18, properties: authenticating('again') })
+    client.send({ cmd: 'auth', reasonCode: 0x18, properties: authenticating('word') } as never)
+    expect(await client.next('connack')).toMatchObject({ reasonCode: 0, properties: authenticating('done') })
+    client.send({ cmd: 'auth', reasonCode: 0x19, properties: authenticating('word') } as never)
+    expect(await client.next('auth')).toMatchObject({ reasonCode: 0x18 })
+    await client.settled()
+    client.send({ cmd: 'auth', reasonCode: 0x18, properties: authenticating('word') } as never)
+    expect(await client.next('auth')).toMatchObject({ reasonCode: 0, properties: authenticating('done') })
+  })
+
+  test('MQTT-4.12.0-4 MQTT-4.12.1-2: a method that says no ends the connection', async () => {
+    const test = await MqttBroker.open({ methods })
+    const early = test.client(5)
+    expect((await early.connect({ properties: authenticating('guess') })).reasonCode).toBe(0x87)
+    await early.closed
+    const client = test.client(5)
+    client.sendConnect({ properties: authenticating('word') })
+    await client.next('auth')
+    client.send({ cmd: 'auth', reasonCode: 0x18, properties: authenticating('word') } as never)
+    await client.next('connack')
+    client.send({ cmd: 'auth', reasonCode: 0x19, properties: authenticating('guess') } as never)
+    await client.closed
+    expect((await client.next('disconnect')).reasonCode).toBe(0x87)
+  })
+
+  test.each([
+    ['another method', 'f0 0c 18 0a 15 0007 4f544845523132'],
+    ['an unknown reason', 'f0 09 20 07 15 0004 574f5244'],
+    ['a PUBLISH', '30 05 0001 61 00 78'],
+    ['a second CONNECT', '10 0e 0004 4d515454 05 02 0000 00 0001 61'],
+  ])('MQTT-3.1.2-30 MQTT-4.12.0-5 MQTT-3.15.2-1: %s while a method asks ends the connection', async (_, digits) => {
+    const test = await MqttBroker.open({ methods })
+    const client = test.client(5)
+    client.sendConnect({ properties: authenticating('word') })
+    await client.next('auth')
+    client.writeHex(digits)
+    await client.closed
+    expect(client.packets.every(({ cmd }) => cmd === 'connack')).toBe(true)
+  })
+
+  test('MQTT-4.12.0-6: without a method there is no AUTH, and none in the CONNACK', async () => {
+    const test = await MqttBroker.open({ methods })
+    expect((await test.client(5).connect()).properties?.authenticationMethod).toBeUndefined()
   })
 
   test('MQTT-4.12.0-7 MQTT-4.12.1-1: AUTH without a method agreed on is a protocol error', async () => {
