@@ -20,6 +20,8 @@ interface Made {
 }
 
 const made = new Map<string, Made>()
+/** Those that have lost their last connection and are not gone yet. */
+const closing = new Map<string, Promise<void>>()
 
 /** Attaches to the broker of that name in this process, or makes it with `?create=true`. */
 export async function dialVm(
@@ -29,6 +31,7 @@ export async function dialVm(
 ): Promise<Dialled> {
   const name = decodeURIComponent(url.hostname)
   const options = optionsOf(url)
+  await closing.get(name)
   const own = made.get(name)
   const server = own === undefined ? runningServer(name) : await own.server
   if (server !== undefined && own === undefined)
@@ -77,10 +80,14 @@ function leave(name: string, holding: Made): void {
   holding.connections -= 1
   if (holding.connections > 0) return
   if (made.get(name) === holding) made.delete(name)
-  void holding.server.then(
+  const closed = holding.server.then(
     (server) => server.close(),
     () => undefined,
   )
+  closing.set(name, closed)
+  void closed.then(() => {
+    if (closing.get(name) === closed) closing.delete(name)
+  })
 }
 
 function optionsOf(url: URL): VmOptions {

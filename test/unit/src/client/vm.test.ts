@@ -34,6 +34,16 @@ describe('vm://', () => {
     expect((await third.queue('q').inspect()).exists).toBe(false)
   })
 
+  test('makes a new broker as soon as the old one has lost its last connection', async () => {
+    const url = `vm://${freshName()}?create=true`
+    for (let round = 0; round < 5; round += 1) {
+      const client = await connect(url)
+      await client.queue('q').send('x')
+      expect((await client.queue('q').inspect()).messages).toBe(1)
+      await client.close()
+    }
+  })
+
   test('keeps brokers apart by their names', async () => {
     await using a = await connect(`vm://${freshName()}?create=true`)
     await using b = await connect(`vm://${freshName()}?create=true`)
