@@ -38,6 +38,7 @@ import type { ProducerLink } from './producer-link.ts'
 import { checkBody, type SectionFacts } from './section.ts'
 import { NativeSession } from './session.ts'
 import { errorFields } from './wire-errors.ts'
+import { putBytes } from './writer.ts'
 
 /** What all connections of one listener share. */
 export interface Shared {
@@ -319,7 +320,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     const fault = link.fault(seq, cursor.left)
     if (fault !== undefined) throw new Malformed(fault)
     if (flags & Flag.more) this.#incoming.begin(number, { seq, transaction }, cursor)
-    else this.#take(link, { seq, transaction }, cursor)
+    else this.#take(link, seq, transaction, cursor)
   }
 
   #part(session: NativeSession, cursor: Cursor, flags: number): void {
@@ -331,14 +332,10 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
       return
     }
     const whole = this.#incoming.add(number, cursor, (flags & Flag.more) !== 0)
-    if (whole !== undefined) this.#take(link, whole.head, whole.section)
+    if (whole !== undefined) this.#take(link, whole.head.seq, whole.head.transaction, whole.section)
   }
 
-  #take(
-    link: ProducerLink,
-    { seq, transaction }: { readonly seq: number; readonly transaction: number },
-    section: Cursor,
-  ): void {
+  #take(link: ProducerLink, seq: number, transaction: number, section: Cursor): void {
     if (link.isDuplicate(seq)) {
       link.send(seq, undefined)
       return
@@ -360,7 +357,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     if (source === undefined) return new BrokerError('deleted', 'the producer is closed')
     // A copy: the chunk is as large as the socket likes, and the message may stay.
     const content = Buffer.allocUnsafe(section.end - start)
-    content.set(section.bytes.subarray(start, section.end))
+    putBytes(content, 0, section.bytes, start, section.end)
     return new Message({
       address,
       format: nativeFormat,

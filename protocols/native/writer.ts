@@ -66,6 +66,17 @@ export function varintBytes(value: number): number {
   return bytes
 }
 
+/** Up to so many bytes are copied one by one, which is faster than making a view of them. */
+const shortBytesMax = 96
+
+/** Copies the bytes of `from` between `start` and `end` to `at`. Returns where they end. */
+export function putBytes(buffer: Uint8Array, at: number, from: Uint8Array, start: number, end: number): number {
+  const length = end - start
+  if (length > shortBytesMax) buffer.set(from.subarray(start, end), at)
+  else for (let index = 0; index < length; index += 1) buffer[at + index] = from[start + index] as number
+  return at + length
+}
+
 export function putU32(buffer: Uint8Array, at: number, value: number): void {
   buffer[at] = value >>> 24
   buffer[at + 1] = value >>> 16
