@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from 'commander'
 import { properties, rate, several, size, time, whole } from './cli/arguments.ts'
+import type { BenchOptions } from './cli/bench.ts'
+import { clientProtocols } from './cli/client-protocols.ts'
 import type { ConsumeOptions } from './cli/consume.ts'
 import type { DataOptions } from './cli/data/folder.ts'
 import type { ImportOptions } from './cli/data/import.ts'
 import type { PrintOptions } from './cli/data/print.ts'
-import { defaultUrl } from './cli/default-url.ts'
+import { defaultUrl, stompUrl } from './cli/default-url.ts'
 import type { ProduceOptions } from './cli/produce.ts'
+import type { PublishOptions, SubscribeOptions } from './cli/publish.ts'
 import type { StartOptions } from './cli/start.ts'
 import { version } from './version.ts'
 
@@ -102,8 +105,49 @@ received(addressed(program.command('browse').description('print the messages of 
     (await import('./cli/consume.ts')).browse(destinationOf(argument, options), options),
 )
 
+program
+  .command('bench')
+  .description('measure how fast a broker passes messages on')
+  .argument('[destination]', 'queue://name', 'queue://bench')
+  .option('--url <url>', `tcp://user:password@host:port (default: ${defaultUrl})`)
+  .option('--size <bytes>', 'length of the bodies, as 1KiB', size, 1024)
+  .option('--duration <time>', 'how long, as 5s', time, 5000)
+  .option('--producers <n>', 'how many send', whole(1, 1000), 1)
+  .option('--consumers <n>', 'how many take; 0: the messages stay', whole(0, 1000), 1)
+  .option('--window <n>', 'messages under way at most', whole(1), 2000)
+  .option('--persistent', 'to be kept on disk')
+  .option('--json', 'print the result as JSON')
+  .action(async (destination: string, options: BenchOptions) =>
+    (await import('./cli/bench.ts')).bench(destination, options),
+  )
+
+topical(program.command('pub').description("publish to a topic, with mosquitto_pub's flags"))
+  .requiredOption('-t, --topic <topic>', 'as sensors/kitchen, or sensors.kitchen')
+  .option('-m, --message <text>', 'what to publish')
+  .option('-n, --null-message', 'publish an empty message')
+  .option('-r, --retain', 'keep it for new subscribers')
+  .action(async (options: PublishOptions) => (await import('./cli/publish.ts')).publish(options))
+
+topical(program.command('sub').description("print what is published to topics, with mosquitto_sub's flags"))
+  .requiredOption('-t, --topic <topic>', 'as sensors/+/temperature or sensors/#; may be repeated', several)
+  .option('-C, --count <n>', 'end after this many', whole(1))
+  .option('-W, --timeout <seconds>', 'end after this long', (text) => whole(1)(text) * 1000)
+  .option('-v, --verbose', 'print the topic before each message')
+  .action(async (options: SubscribeOptions) => (await import('./cli/publish.ts')).subscribe(options))
+
 interface Addressed {
   readonly destination?: string
+}
+
+function topical(command: Command): Command {
+  return command
+    .option('-h, --host <host>', 'where the broker is', '127.0.0.1')
+    .option('-p, --port <port>', 'its native port (default: 61616)')
+    .option('-i, --id <id>', 'client id')
+    .option('-u, --username <user>')
+    .option('-P, --pw <password>')
+    .option('-q, --qos <n>', '1 and 2: kept on disk for durable subscribers', whole(0, 2), 0)
+    .helpOption('--help', 'what there is')
 }
 
 function configured(command: Command): Command {
@@ -117,7 +161,12 @@ function addressed(command: Command): Command {
   return command
     .argument('[destination]', 'queue://name or topic://name')
     .option('--destination <destination>', 'the same')
-    .addOption(new Option('--url <url>', 'tcp://user:password@host:port').default(defaultUrl))
+    .option('--url <url>', `tcp://user:password@host:port (default: ${defaultUrl}, over STOMP ${stompUrl})`)
+    .addOption(
+      new Option('--protocol <name>', 'what to speak; native unless the URL begins with stomp:').choices(
+        clientProtocols,
+      ),
+    )
 }
 
 function received(command: Command): Command {

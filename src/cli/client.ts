@@ -1,10 +1,10 @@
-import { defaultUrl } from './default-url.ts'
+import type { ClientProtocol } from './client-protocols.ts'
+import { defaultUrl, stompUrl } from './default-url.ts'
 import { CommandError } from './failure.ts'
 import {
   type ClientError,
   type ConnectOptions,
   type Headers,
-  type IncomingFrame,
   loadStompit,
   mendErrors,
   type StompitClient,
@@ -30,7 +30,7 @@ export function parseUrl(text: string): Target {
   try {
     url = new URL(text)
   } catch {
-    throw new CommandError(`"${text}" is no URL; it must look like ${defaultUrl}`)
+    throw new CommandError(`"${text}" is no URL; it must look like ${stompUrl}`)
   }
   if (url.protocol !== 'tcp:' && url.protocol !== 'stomp:') {
     throw new CommandError(`this command speaks STOMP over tcp:// only, not ${url.protocol}//`)
@@ -43,8 +43,37 @@ export function parseUrl(text: string): Target {
   }
 }
 
-/** A connection of a command to a broker. Once it has failed, `failed` says why. */
-export class Client {
+/** A connection of a command to a broker, over whatever protocol. Once it has failed, `failed` says why. */
+export interface CommandClient {
+  /** Never resolves; rejects when the connection is lost or the broker refuses. */
+  readonly failed: Promise<never>
+  /** Sends one message and calls back when the broker has confirmed it. */
+  send(headers: Headers, body: Uint8Array, onConfirmed: () => void): void
+  /** Subscribes; every message comes with its whole body, and after the last of a browser one with `browser: end`. */
+  subscribe(headers: Headers, onMessage: (message: Received) => void): void
+  acknowledge(message: Received): void
+  /** Ends the connection once the broker has carried out everything asked of it. */
+  close(): Promise<void>
+  /** Ends it at once. */
+  destroy(): void
+}
+
+/** Where the broker is, and what to speak to it. */
+export interface Reach {
+  readonly url?: string
+  readonly protocol?: ClientProtocol
+}
+
+/** Connects over the protocol that is asked for, or that the URL names; the native one if neither says. */
+export async function openClient({ url, protocol }: Reach): Promise<CommandClient> {
+  const spoken = protocol ?? (url?.startsWith('stomp:') === true ? 'stomp' : 'native')
+  if (spoken === 'stomp') return Client.connect(url ?? stompUrl)
+  const { NativeCommandClient } = await import('./native-client.ts')
+  return NativeCommandClient.connect(url ?? defaultUrl)
+}
+
+/** A connection over STOMP. */
+export class Client implements CommandClient {
   /** Never resolves; rejects when the connection is lost or the broker sends an ERROR. */
   readonly failed: Promise<never>
   readonly #client: StompitClient
@@ -101,12 +130,14 @@ export class Client {
       if (error !== null) return
       const chunks: Buffer[] = []
       frame.on('data', (chunk: Buffer) => chunks.push(chunk))
-      frame.on('end', () => onMessage({ headers: frame.headers, body: Buffer.concat(chunks), frame }))
+      frame.on('end', () => {
+        onMessage({ headers: frame.headers, body: Buffer.concat(chunks), accept: () => this.#client.ack(frame) })
+      })
     })
   }
 
   acknowledge(message: Received): void {
-    this.#client.ack(message.frame)
+    message.accept()
   }
 
   /** Ends the connection once the broker has carried out everything asked of it. */
@@ -126,7 +157,7 @@ export class Client {
 export interface Received {
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
-  readonly frame: IncomingFrame
+  accept(): void
 }
 
 function notConnected(error: ClientError, url: string): CommandError {

@@ -1,12 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import { formatTime } from '../config/units.ts'
-import { Client, type Received } from './client.ts'
+import { type CommandClient, openClient, type Reach, type Received } from './client.ts'
 import { CommandError } from './failure.ts'
 import { Progress } from './progress.ts'
 import type { Headers } from './stompit.ts'
 
-export interface ConsumeOptions {
-  readonly url: string
+export interface ConsumeOptions extends Reach {
   readonly count?: number
   /** Milliseconds without a message after which it is over. */
   readonly timeout?: number
@@ -21,7 +20,7 @@ const prefetchMax = 1000
 export async function consume(destination: string, options: ConsumeOptions): Promise<void> {
   const prefetch = Math.min(prefetchMax, options.count ?? prefetchMax)
   const headers = { destination, ack: 'client-individual', 'activemq.prefetchSize': prefetch }
-  const intake = new Intake(await Client.connect(options.url), options, true)
+  const intake = new Intake(await openClient(options), options, true)
   const count = await intake.run(headers)
   if (options.count !== undefined && count < options.count && !intake.isInterrupted) {
     const waited = formatTime(options.timeout ?? 0)
@@ -33,21 +32,21 @@ export async function consume(destination: string, options: ConsumeOptions): Pro
 export async function browse(destination: string, options: ConsumeOptions): Promise<void> {
   if (/^(topic:\/|\/topic)\//.test(destination))
     throw new CommandError(`${destination} is a topic: only a queue keeps messages to look at`)
-  const intake = new Intake(await Client.connect(options.url), options, false)
+  const intake = new Intake(await openClient(options), options, false)
   await intake.run({ destination, ack: 'auto', browser: 'true' })
 }
 
 /** One run over the messages of a subscription. */
 class Intake {
   isInterrupted: boolean
-  readonly #client: Client
+  readonly #client: CommandClient
   readonly #options: ConsumeOptions
   readonly #acknowledges: boolean
   #received: number
   #onOver: () => void
   #idle: NodeJS.Timeout | undefined
 
-  constructor(client: Client, options: ConsumeOptions, acknowledges: boolean) {
+  constructor(client: CommandClient, options: ConsumeOptions, acknowledges: boolean) {
     this.isInterrupted = false
     this.#client = client
     this.#options = options

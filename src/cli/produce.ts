@@ -1,9 +1,8 @@
-import { Client } from './client.ts'
+import { type CommandClient, openClient, type Reach } from './client.ts'
 import { Progress } from './progress.ts'
 import type { Headers } from './stompit.ts'
 
-export interface ProduceOptions {
-  readonly url: string
+export interface ProduceOptions extends Reach {
   readonly message?: string
   readonly count: number
   readonly size?: number
@@ -22,7 +21,7 @@ const paceMs = 10
 
 /** Sends messages and waits until the broker has confirmed each. */
 export async function produce(destination: string, options: ProduceOptions): Promise<void> {
-  const client = await Client.connect(options.url)
+  const client = await openClient(options)
   const progress = new Progress('sent', options.count)
   const run = new Run(client, headersOf(destination, options), options, progress)
   try {
@@ -43,7 +42,7 @@ export async function produce(destination: string, options: ProduceOptions): Pro
 /** One run: keeps the window full and the rate. */
 class Run {
   readonly done: Promise<void>
-  readonly #client: Client
+  readonly #client: CommandClient
   readonly #headers: Headers
   readonly #options: ProduceOptions
   readonly #progress: Progress
@@ -54,7 +53,7 @@ class Run {
   #onDone: () => void
   #sent: number
 
-  constructor(client: Client, headers: Headers, options: ProduceOptions, progress: Progress) {
+  constructor(client: CommandClient, headers: Headers, options: ProduceOptions, progress: Progress) {
     this.#client = client
     this.#headers = headers
     this.#options = options

@@ -72,7 +72,7 @@ function banner({ config, file }: LoadedConfig, server: Server): string[] {
 
 /** What to try first, if a client of this program can reach the broker. */
 function examples(server: Server): string[] {
-  const url = server.listeners.find(({ protocol }) => protocol === 'stomp')?.url
+  const url = server.listeners.find(({ protocol }) => protocol === 'native')?.url
   if (url === undefined) return []
   const where = url === defaultUrl ? '' : ` --url ${url}`
   return [

@@ -101,7 +101,7 @@ const rooms: readonly Room[] = [
   {
     name: 'command line',
     files: /^src\/cli\//,
-    may: [foundation, /^src\/cli\//, /^src\/config(\.ts|\/)/, /^src\/log\.ts$/, /^src\/server\.ts$/],
+    may: [foundation, /^src\/cli\//, /^src\/config(\.ts|\/)/, /^src\/(log|server|client)\.ts$/],
     node: noNetwork,
   },
   { name: 'log', files: /^src\/log\.ts$/, may: [], mayTypes: [/^src\/config\.ts$/], node: /^node:tty$/ },

@@ -19,9 +19,9 @@ afterAll(async () => {
   await broker.ended()
 })
 
-const produce = (...args: string[]) => run('produce', '--url', url, ...args)
-const consume = (...args: string[]) => run('consume', '--url', url, ...args)
-const browse = (...args: string[]) => run('browse', '--url', url, ...args)
+const produce = (...args: string[]) => run('produce', '--protocol', 'stomp', '--url', url, ...args)
+const consume = (...args: string[]) => run('consume', '--protocol', 'stomp', '--url', url, ...args)
+const browse = (...args: string[]) => run('browse', '--protocol', 'stomp', '--url', url, ...args)
 
 describe('produce', () => {
   test('sends a message that consume prints', async () => {
@@ -108,7 +108,7 @@ describe('consume', () => {
     const json = await consume('queue://bytes', '--count', '1', '--json')
     socket.destroy()
     expect(JSON.parse(json.stdout).bodyBase64).toBe(bytes.toString('base64'))
-    const plain = new Running(['consume', 'queue://bytes', '--url', url, '--count', '1'])
+    const plain = new Running(['consume', 'queue://bytes', '--protocol', 'stomp', '--url', url, '--count', '1'])
     const chunks: Buffer[] = []
     plain.child.stdout?.setEncoding('latin1').on('data', (text: string) => chunks.push(Buffer.from(text, 'latin1')))
     expect(await plain.ended()).toBe(0)
@@ -117,7 +117,7 @@ describe('consume', () => {
 
   test('ends well when it is interrupted, and leaves nothing unacknowledged that it has printed', async () => {
     await produce('queue://interrupted', '--message', 'hi')
-    const consumer = new Running(['consume', 'queue://interrupted', '--url', url])
+    const consumer = new Running(['consume', 'queue://interrupted', '--protocol', 'stomp', '--url', url])
     await consumer.until('hi')
     consumer.signal('SIGINT')
     expect(await consumer.ended()).toBe(0)
@@ -125,7 +125,7 @@ describe('consume', () => {
   })
 
   test('receives what is published while it is subscribed to a topic', async () => {
-    const consumer = new Running(['consume', 'topic://news', '--url', url, '--count', '1'])
+    const consumer = new Running(['consume', 'topic://news', '--protocol', 'stomp', '--url', url, '--count', '1'])
     while (consumer.stdout === '' && consumer.child.exitCode === null) {
       await produce('topic://news', '--message', 'extra')
     }
@@ -189,7 +189,7 @@ describe('what goes wrong', () => {
     ['localhost', 'is no URL'],
     ['http://localhost', 'speaks STOMP over tcp:// only'],
   ])('names the URL %s', async (wrong, words) => {
-    const { code, stderr } = await run('consume', 'queue://a', '--url', wrong)
+    const { code, stderr } = await run('consume', 'queue://a', '--protocol', 'stomp', '--url', wrong)
     expect(code).toBe(1)
     expect(stderr).toContain(words)
   })
