@@ -94,6 +94,11 @@ async function mqttTable(broker: StandaloneBroker): Promise<Table> {
     const failure = await failureOf(work)
     results.push({ row, column, failure: failure && `${failure}\n${complaints()}`.trim() })
   }
+  for (const sample of samples) {
+    if (!columns.some(({ name }) => name === sample.client)) continue
+    const failure = await failureOf(() => runSample(sample, root))
+    results.push({ row: sample.path, column: sample.client, failure })
+  }
   stop()
   return { heads: columns.map((column) => headOf(column, column.version)), results }
 }

@@ -39,6 +39,14 @@ export const samples: readonly Sample[] = [
     port: stompPort,
   },
   {
+    client: 'paho-mqtt/5',
+    path: 'interop/samples/python/orders_mqtt.py',
+    fence: 'python',
+    interpreter: python,
+    library: /^import paho\b/m,
+    port: ({ mqttPort }) => mqttPort,
+  },
+  {
     client: 'qpid-proton',
     path: 'interop/samples/python/orders_amqp.py',
     fence: 'python',
