@@ -378,6 +378,18 @@ export class Model {
     return ready.sort((left, right) => right.priority - left.priority || left.order - right.order)
   }
 
+  /** A message that the consumer could be given if it had credit. */
+  availableTo(consumer: ModelConsumer): ModelMessage | undefined {
+    for (const queue of this.queues.values()) {
+      const exclusive = exclusiveOf(queue)
+      if (queue.isPaused || !queue.consumers.includes(consumer)) continue
+      if (exclusive !== undefined && exclusive !== consumer) continue
+      const first = this.#firstFor(consumer, queue)
+      if (first !== undefined) return first
+    }
+    return undefined
+  }
+
   /** A message that somebody could have been given and was not. */
   overlooked(): string | undefined {
     for (const queue of this.queues.values()) {

@@ -100,6 +100,7 @@ const commandOf = {
     isBrowser: percent(15),
     credit: fc.nat(4),
   }),
+  drain: fc.record({ consumer: fc.nat(7) }),
   credit: fc.record({ consumer: fc.nat(7), count: fc.integer({ min: 1, max: 5 }) }),
   settle: fc.record({
     consumer: fc.nat(7),
@@ -342,6 +343,18 @@ class World {
       if (consumer === undefined) return
       consumer.model.credit += given.count
       consumer.subscription.addCredit(given.count)
+    },
+    drain: (given) => {
+      const consumer = this.#consumer(given.consumer)
+      if (consumer === undefined || consumer.model.isBrowser) return
+      consumer.subscription.drain((creditLeft) => {
+        same(creditLeft, consumer.model.credit, 'credit left')
+        // Of several queues one may have something again when the last of them has nothing.
+        const isSure = creditLeft > 0 && !consumer.model.address.endsWith('*')
+        const missed = isSure ? this.model.availableTo(consumer.model) : undefined
+        if (missed !== undefined) throw new Error(`${missed.text} waits for a consumer that is told nothing does`)
+        consumer.model.credit = 0
+      })
     },
     settle: (given) => {
       const consumer = this.#consumer(given.consumer)
@@ -811,6 +824,17 @@ describe('the model finds out about a broker', () => {
       },
     ],
     ['does not offer a consumer that gets credit', BrokerSubscription.prototype, 'offer', () => () => {}],
+    [
+      'says that nothing waits before it has looked',
+      BrokerSubscription.prototype,
+      'drain',
+      () => {
+        return function drain(this: unknown, done) {
+          const told = done as (creditLeft: number) => void
+          told((this as BrokerSubscription).credit)
+        }
+      },
+    ],
     [
       'hands out without regard to credit',
       BrokerSubscription.prototype,
