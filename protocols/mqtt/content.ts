@@ -102,14 +102,16 @@ export interface Envelope {
   readonly source: MessageSource
 }
 
-/** The message of a payload; `properties` are cleared if the packet has none. The bytes are copied. */
-export function toMessage(
-  envelope: Envelope,
-  properties: Properties,
-  bytes: Buffer,
-  start: number,
-  end: number,
-): Message {
+/** Where a message lies: its properties, cleared if it has none, and its payload as bytes `start` to `end`. */
+export interface Payload {
+  readonly properties: Properties
+  readonly bytes: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+/** The message of a payload. The bytes are copied. */
+export function toMessage(envelope: Envelope, { properties, bytes, start, end }: Payload): Message {
   const { now, qos, source } = envelope
   const hasProperties = properties.end > properties.start
   const bodyOffset = hasProperties ? propertiesStart + properties.forwardedBytes : propertiesStart

@@ -1,11 +1,11 @@
 import { type Address, BrokerError, type Session } from '../../src/core.ts'
 import { addressOfTopic, type ConnectRequest, hasWildcard } from './connect.ts'
-import { toMessage } from './content.ts'
+import { type Payload, toMessage } from './content.ts'
 import { type ByteSink, writeAckWith } from './encoder.ts'
 import type { SessionKeys } from './keys.ts'
 import type { MqttOptions } from './limits.ts'
 import { type MqttFault, malformed, PacketType, protocolError, Reason } from './packet.ts'
-import { Properties, Property, PropertyWriter } from './properties.ts'
+import { type Properties, Property, PropertyWriter } from './properties.ts'
 import { publishReason } from './reasons.ts'
 import type { Replies } from './replies.ts'
 import { isUtf8 } from './utf8.ts'
@@ -28,7 +28,6 @@ export interface IncomingLink {
 const addressesKept = 16_384
 /** Bytes of an acknowledgement with a reason string, without the string, and to spare. */
 const ackBytesMax = 32
-const noProperties = new Properties()
 const stored = Uint8Array.of(1)
 
 /** Addresses by topic name, so that the same name is checked and parsed once. */
@@ -55,12 +54,34 @@ export class Addresses {
   }
 }
 
+/** One PUBLISH, taken apart. Reused for every packet. */
+export class PublishPacket implements Payload {
+  readonly properties: Properties
+  bytes: Buffer
+  start: number
+  end: number
+  qos: number
+  retain: boolean
+  /** 0: it has none. */
+  id: number
+
+  constructor(properties: Properties) {
+    this.properties = properties
+    this.bytes = Buffer.alloc(0)
+    this.start = 0
+    this.end = 0
+    this.qos = 0
+    this.retain = false
+    this.id = 0
+  }
+}
+
 /** Messages from one client: what it publishes, and its half of QoS 2. */
 export class Incoming {
   readonly #keys: SessionKeys
   readonly #options: MqttOptions
   readonly #addresses: Addresses
-  readonly #properties: Properties
+  readonly #packet: PublishPacket
   #link: IncomingLink | undefined
   /** Packet ids of QoS 2 that have come and are not released. */
   #received: Set<number> | undefined
@@ -69,11 +90,11 @@ export class Incoming {
   #lastAddress: Address | undefined
   #refusal: BrokerError | undefined
 
-  constructor(keys: SessionKeys, options: MqttOptions, addresses: Addresses, properties: Properties) {
+  constructor(keys: SessionKeys, options: MqttOptions, addresses: Addresses, packet: PublishPacket) {
     this.#keys = keys
     this.#options = options
     this.#addresses = addresses
-    this.#properties = properties
+    this.#packet = packet
     this.#link = undefined
     this.#received = undefined
     this.#aliases = undefined
@@ -111,31 +132,29 @@ export class Incoming {
   publish(first: number, bytes: Buffer, start: number, end: number, isDurable: boolean): MqttFault | undefined {
     const link = this.#link
     if (link === undefined) return undefined
+    const packet = this.#packet
     const qos = (first >> 1) & 3
     if (qos === 3 || (qos === 0 && (first & 8) !== 0)) return malformed('PUBLISH with impossible flags [MQTT-3.3.1-4]')
-    const topicEnd =
-      start + 2 <= end ? start + 2 + ((bytes[start] as number) << 8) + (bytes[start + 1] as number) : end + 1
-    let at = topicEnd + (qos > 0 ? 2 : 0)
-    if (at > end) return malformed('PUBLISH is cut off')
-    const id = qos > 0 ? ((bytes[topicEnd] as number) << 8) | (bytes[topicEnd + 1] as number) : 0
-    if (qos > 0 && id === 0) return malformed('PUBLISH with the packet id 0 [MQTT-2.2.1-3]')
-    let properties = noProperties
-    if (link.link.request.level === 5) {
-      properties = this.#properties
-      const fault = properties.read(bytes, at, end, PacketType.publish)
-      if (fault !== undefined) return fault
-      at = properties.end
-      if (properties.has(Property.responseTopic) && hasWildcard(properties.text(Property.responseTopic))) {
-        return protocolError('a response topic with a wildcard [MQTT-3.3.2-14]')
-      }
-    }
-    const address = this.#addressOf(bytes, start + 2, topicEnd, properties)
+    if (start + 2 > end) return malformed('PUBLISH is cut off')
+    const topicEnd = start + 2 + ((bytes[start] as number) << 8) + (bytes[start + 1] as number)
+    const payloadStart = topicEnd + (qos > 0 ? 2 : 0)
+    if (payloadStart > end) return malformed('PUBLISH is cut off')
+    packet.bytes = bytes
+    packet.start = payloadStart
+    packet.end = end
+    packet.qos = qos
+    packet.retain = (first & 1) !== 0
+    packet.id = qos > 0 ? ((bytes[topicEnd] as number) << 8) | (bytes[topicEnd + 1] as number) : 0
+    if (qos > 0 && packet.id === 0) return malformed('PUBLISH with the packet id 0 [MQTT-2.2.1-3]')
+    const fault = link.link.request.level === 5 ? readProperties(packet) : packet.properties.clear()
+    if (fault !== undefined) return fault
+    const address = this.#addressOf(start + 2, topicEnd)
     if (!('kind' in address)) return address
-    if (qos === 0) {
-      this.#send(link, first, address, properties, bytes, at, end)
-      return undefined
-    }
-    return this.#sendSurely(link, first, id, address, properties, bytes, at, end, isDurable)
+    if (qos > 0) return this.#sendSurely(link, address, isDurable)
+    this.#send(link, address)
+    // [MQTT-3.3.5-2]: QoS 0 has no answer.
+    this.#refusal = undefined
+    return undefined
   }
 
   /** PUBREL: the id is free again, and that is on disk before the PUBCOMP leaves. */
@@ -148,67 +167,44 @@ export class Incoming {
     syncReplies.add(session.sync(), PacketType.pubcomp, id, isKnown ? Reason.success : Reason.packetIdNotFound)
   }
 
-  #sendSurely(
-    link: IncomingLink,
-    first: number,
-    id: number,
-    address: Address,
-    properties: Properties,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    isDurable: boolean,
-  ): MqttFault | undefined {
+  #sendSurely(link: IncomingLink, address: Address, isDurable: boolean): MqttFault | undefined {
     const { session, replies } = link
-    const { request } = link.link
-    const isTwo = (first & 4) !== 0
-    const type = isTwo ? PacketType.pubrec : PacketType.puback
-    if (isTwo && this.#received?.has(id) === true) {
+    const { id, qos } = this.#packet
+    const type = qos === 2 ? PacketType.pubrec : PacketType.puback
+    if (qos === 2 && this.#received?.has(id) === true) {
       // [MQTT-4.3.3-10]: it has been sent on already.
       replies.add(session.sync(), type, id, Reason.success)
       return undefined
     }
-    if (request.level === 5 && replies.count + (this.#received?.size ?? 0) >= this.#options.receiveMax) {
-      const sentence = `more than ${this.#options.receiveMax} messages unacknowledged (receiveMax) [MQTT-3.3.4-9]`
+    const is5 = link.link.request.level === 5
+    if (is5 && replies.pubackCount + (this.#received?.size ?? 0) >= this.#options.receiveMax) {
+      const sentence = `more than ${this.#options.receiveMax} messages unacknowledged (receiveMax) [MQTT-3.3.4-7]`
       return { reason: Reason.receiveMaximumExceeded, sentence }
     }
-    const number = this.#send(link, first, address, properties, bytes, start, end)
+    const number = this.#send(link, address)
     const refusal = this.#refusal
     if (refusal !== undefined) {
       this.#refusal = undefined
-      return this.#refuse(link, number, type, id, refusal)
+      return this.#refuse(link, number, type, refusal)
     }
-    if (isTwo) {
+    if (qos === 2) {
       this.restore(id)
       if (isDurable) session.putState(this.#keys.received(id), stored)
     }
-    const isUnheard = request.level === 5 && session.wentNowhere
-    replies.add(number, type, id, isUnheard ? Reason.noMatchingSubscribers : Reason.success)
+    replies.add(number, type, id, is5 && session.wentNowhere ? Reason.noMatchingSubscribers : Reason.success)
     return undefined
   }
 
-  #send(
-    link: IncomingLink,
-    first: number,
-    address: Address,
-    properties: Properties,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): number {
-    const { session } = link
-    const { now } = link.link
-    const envelope = { address, qos: (first >> 1) & 3, retain: (first & 1) !== 0, now, source: session.source }
-    const number = session.send(toMessage(envelope, properties, bytes, start, end))
-    // [MQTT-3.3.5-2]: QoS 0 has no answer.
-    if (envelope.qos === 0) this.#refusal = undefined
-    return number
+  #send({ session, link }: IncomingLink, address: Address): number {
+    const { qos, retain } = this.#packet
+    return session.send(toMessage({ address, qos, retain, now: link.now, source: session.source }, this.#packet))
   }
 
   /** Says no in MQTT 5; before that there is no such word, and the connection ends [MQTT-3.3.5-2]. */
-  #refuse(link: IncomingLink, number: number, type: PacketType, id: number, error: BrokerError): MqttFault | undefined {
+  #refuse(link: IncomingLink, number: number, type: PacketType, error: BrokerError): MqttFault | undefined {
     const { replies } = link
     const { output, request } = link.link
+    const { id } = this.#packet
     const reason = publishReason(error)
     if (request.level < 5) return { reason, sentence: error.message }
     if (request.wantsProblems && request.packetBytesMax > Buffer.byteLength(error.message) + ackBytesMax) {
@@ -219,8 +215,10 @@ export class Incoming {
     return undefined
   }
 
-  #addressOf(bytes: Buffer, start: number, end: number, properties: Properties): Address | MqttFault {
-    if (properties.has(Property.topicAlias)) return this.#addressOfAlias(bytes, start, end, properties)
+  /** The address of the packet's topic, bytes `start` to `end`. */
+  #addressOf(start: number, end: number): Address | MqttFault {
+    const { bytes, properties } = this.#packet
+    if (properties.has(Property.topicAlias)) return this.#addressOfAlias(start, end)
     const last = this.#lastTopic
     if (last !== undefined && last.length === end - start && isEqual(last, bytes, start)) {
       return this.#lastAddress as Address
@@ -236,7 +234,8 @@ export class Incoming {
   }
 
   /** 3.3.2.3.4: a topic name sets the alias, an empty one uses it. */
-  #addressOfAlias(bytes: Buffer, start: number, end: number, properties: Properties): Address | MqttFault {
+  #addressOfAlias(start: number, end: number): Address | MqttFault {
+    const { bytes, properties } = this.#packet
     const alias = properties.number(Property.topicAlias, 0)
     if (alias > this.#options.topicAliasMax) {
       const sentence = `the topic alias ${alias}; ${this.#options.topicAliasMax} is the largest [MQTT-3.3.2-9]`
@@ -251,6 +250,16 @@ export class Incoming {
     this.#aliases.set(alias, address)
     return address
   }
+}
+
+/** Reads the properties of MQTT 5; the payload begins behind them. */
+function readProperties(packet: PublishPacket): MqttFault | undefined {
+  const { properties } = packet
+  const fault = properties.read(packet.bytes, packet.start, packet.end, PacketType.publish)
+  if (fault !== undefined) return fault
+  packet.start = properties.end
+  if (!properties.has(Property.responseTopic) || !hasWildcard(properties.text(Property.responseTopic))) return undefined
+  return protocolError('a response topic with a wildcard [MQTT-3.3.2-14]')
 }
 
 function isEqual(last: Buffer, bytes: Buffer, start: number): boolean {

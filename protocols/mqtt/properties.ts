@@ -115,7 +115,7 @@ export class Properties {
   }
 
   /** Forgets everything: the packet has no properties. */
-  clear(): void {
+  clear(): undefined {
     if (this.end > this.start) this.#seen.fill(0)
     this.pairs.length = 0
     this.#local.length = 0

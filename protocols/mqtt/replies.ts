@@ -1,6 +1,6 @@
 import type { SendNumber } from '../../src/core.ts'
 import { type ByteSink, writeAck } from './encoder.ts'
-import type { Level, PacketType } from './packet.ts'
+import { type Level, PacketType } from './packet.ts'
 
 /** An acknowledgement as one number: packet type, reason and packet id. */
 type Packed = number
@@ -19,6 +19,8 @@ export class Replies {
   #numbers: SendNumber[]
   #answers: (Packed | (() => void))[]
   #head: number
+  /** PUBACKs among them. */
+  pubackCount: number
 
   constructor(sink: ByteSink, level: Level) {
     this.#sink = sink
@@ -26,6 +28,7 @@ export class Replies {
     this.#numbers = []
     this.#answers = []
     this.#head = 0
+    this.pubackCount = 0
   }
 
   get count(): number {
@@ -34,6 +37,7 @@ export class Replies {
 
   /** Writes an acknowledgement once the number is confirmed. Numbers never fall. */
   add(number: SendNumber, type: PacketType, id: number, reason: number): void {
+    if (type === PacketType.puback) this.pubackCount += 1
     this.#numbers.push(number)
     this.#answers.push((type << 24) | (reason << 16) | id)
   }
@@ -50,10 +54,16 @@ export class Replies {
       const answer = this.#answers[this.#head] as Packed | (() => void)
       this.#head += 1
       if (typeof answer !== 'number') answer()
-      else writeAck(this.#sink, (answer >> 24) as PacketType, answer & 0xffff, (answer >> 16) & 255, this.#level)
+      else this.#write(answer)
     }
     if (this.#head === this.#numbers.length) this.#reset()
     else if (this.#head > goneMin && this.#head * 2 > this.#numbers.length) this.#compact()
+  }
+
+  #write(answer: Packed): void {
+    const type = (answer >> 24) as PacketType
+    if (type === PacketType.puback) this.pubackCount -= 1
+    writeAck(this.#sink, type, answer & 0xffff, (answer >> 16) & 255, this.#level)
   }
 
   #reset(): void {

@@ -16,7 +16,7 @@ import { brokerProperty } from './content.ts'
 import { writeReasons } from './encoder.ts'
 import { type FilterOptions, Filters, type Shares } from './filters.ts'
 import { Flights } from './flights.ts'
-import { type Addresses, Incoming } from './incoming.ts'
+import { type Addresses, Incoming, type PublishPacket } from './incoming.ts'
 import { SessionKeys } from './keys.ts'
 import type { Grant, Lane, LaneHost } from './lane.ts'
 import type { MqttOptions } from './limits.ts'
@@ -36,6 +36,7 @@ export interface SessionServices {
   readonly addresses: Addresses
   /** Reused for every packet. */
   readonly properties: Properties
+  readonly packet: PublishPacket
   readonly shares: Shares
   /** The session has outlived its time, or its will is due. */
   due(session: MqttSession, now: number): void
@@ -109,10 +110,10 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     this.expiryMs = 0
     this.disconnectedAt = 0
     this.#services = services
-    const { addresses, broker, options, properties, shares } = services
+    const { addresses, broker, options, packet, shares } = services
     this.#filters = new Filters(this, this.keys, options, shares)
     this.#flights = new Flights(this.keys)
-    this.#incoming = new Incoming(this.keys, options, addresses, properties)
+    this.#incoming = new Incoming(this.keys, options, addresses, packet)
     this.#deadline = broker.deadline(this)
     this.#link = undefined
     this.#core = undefined

@@ -1,7 +1,7 @@
 import { type Broker, BrokerError, type Identity } from '../../src/core.ts'
 import type { ConnectRequest } from './connect.ts'
 import { Shares } from './filters.ts'
-import { Addresses } from './incoming.ts'
+import { Addresses, PublishPacket } from './incoming.ts'
 import { keyPrefix, readKey } from './keys.ts'
 import type { MqttOptions } from './limits.ts'
 import { type MqttFault, Reason } from './packet.ts'
@@ -24,6 +24,7 @@ export class Sessions implements SessionServices {
   readonly encoded: Encoded
   readonly addresses: Addresses
   readonly properties: Properties
+  readonly packet: PublishPacket
   readonly shares: Shares
   readonly #sessions: Map<string, MqttSession>
 
@@ -33,6 +34,7 @@ export class Sessions implements SessionServices {
     this.encoded = new Encoded()
     this.addresses = new Addresses(options)
     this.properties = new Properties()
+    this.packet = new PublishPacket(this.properties)
     this.shares = new Shares(broker)
     this.#sessions = new Map()
     this.#restore()
@@ -52,6 +54,9 @@ export class Sessions implements SessionServices {
   open(link: SessionLink, clientId: string, identity: Identity): OpenedSession | MqttFault {
     const { request } = link
     const before = this.#sessions.get(clientId)
+    if (before !== undefined && before.identity.principal !== identity.principal) {
+      return { reason: Reason.clientIdNotValid, sentence: 'the session of this client id belongs to another user' }
+    }
     if (before?.link !== undefined) {
       before.link.fail({ reason: Reason.sessionTakenOver, sentence: 'another connection has the same client id' })
     }

@@ -44,9 +44,9 @@ export class SystemTopics implements Due {
     const session = this.#ownSession()
     if (session === undefined) return
     const address = Address.must('topic', `$SYS.broker.${name.replace('/', '.')}`)
-    const payload = Buffer.from(value)
+    const bytes = Buffer.from(value)
     const envelope = { address, qos: 0, retain: true, now, source: session.source }
-    session.send(toMessage(envelope, noProperties, payload, 0, payload.length))
+    session.send(toMessage(envelope, { properties: noProperties, bytes, start: 0, end: bytes.length }))
   }
 
   #ownSession(): Session | undefined {

@@ -20,7 +20,7 @@ export function publishWill(broker: Broker, identity: Identity, will: Will): boo
   const properties = new Properties()
   properties.read(will.properties, 0, will.properties.length, willProperties)
   const envelope = { address, qos, retain, now: broker.clock.now(), source: session.source }
-  session.send(toMessage(envelope, properties, payload, 0, payload.length))
+  session.send(toMessage(envelope, { properties, bytes: payload, start: 0, end: payload.length }))
   session.close('clean')
   return true
 }

@@ -796,7 +796,9 @@ describe('PUBLISH', () => {
     const test = await MqttBroker.open({ mqtt: { receiveMax: 3 } })
     const client = test.client(5)
     expect((await client.connect()).properties?.receiveMaximum).toBe(3)
-    for (let messageId = 1; messageId <= 4; messageId += 1) client.publish('t', 'x', { qos: 2, messageId })
+    for (let messageId = 1; messageId <= 3; messageId += 1) client.publish('t', 'x', { qos: 2, messageId })
+    await client.settled()
+    client.publish('t', 'x', { qos: 1, messageId: 4 })
     await client.closed
     expect((await client.next('disconnect')).reasonCode).toBe(0x93)
   })

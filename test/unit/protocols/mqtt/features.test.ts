@@ -227,6 +227,15 @@ describe('limits', () => {
   })
 })
 
+test('the session of another user is not to be had', async () => {
+  const test = await MqttBroker.open()
+  const kept = { clientId: 'c', clean: false, properties: { sessionExpiryInterval: 100 } }
+  const mine = await test.connected(5, { ...kept, username: 'me', password: Buffer.from('x') })
+  const yours = test.client(5)
+  expect((await yours.connect({ ...kept, username: 'you', password: Buffer.from('x') })).reasonCode).toBe(0x85)
+  await mine.settled()
+})
+
 describe('slow and many', () => {
   test('a subscriber that does not read costs bounded memory and disturbs nobody', async () => {
     const test = await MqttBroker.open({
