@@ -42,6 +42,11 @@ export class Incoming<Head = { readonly seq: number; readonly transaction: numbe
     return { head: begun.head, section: new Cursor(section) }
   }
 
+  /** True if the link has begun a message that is not complete. */
+  has(link: number): boolean {
+    return this.#begun.has(link)
+  }
+
   /** Drops what has come on a link. */
   forget(link: number): void {
     this.#bytes -= this.#begun.get(link)?.bytes ?? 0

@@ -16,6 +16,8 @@ export interface ProducerLinkHost {
   sendIn(transaction: number, message: Message): BrokerError | undefined
   /** Has {@link ProducerLink.dispatch} called in the next turn. */
   resumeLater(link: ProducerLink): void
+  /** The broker has ended the link. */
+  producerEnded(link: ProducerLink, error: BrokerError): void
   /** The link has something to say at the end of what is being read. */
   touched(link: ProducerLink): void
 }
@@ -188,7 +190,8 @@ export class ProducerLink implements SessionEvents {
 
   closed(error: BrokerError): void {
     this.#session = undefined
-    this.#host.client.closeLink(this.link, errorFields(error))
+    this.#held = []
+    this.#host.producerEnded(this, error)
   }
 
   close(how: 'clean' | 'lost'): void {

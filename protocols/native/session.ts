@@ -263,6 +263,13 @@ export class NativeSession implements SessionEvents {
     this.#touched.push(link)
   }
 
+  producerEnded({ link, state }: ProducerLink, error: BrokerError): void {
+    const producer = this.#producers.get(link)
+    this.#producers.delete(link)
+    if (state !== undefined && this.#named.get(state.key) === producer) this.#named.delete(state.key)
+    this.client.closeLink(link, errorFields(error))
+  }
+
   linkEnded(link: number, error: BrokerError | undefined): void {
     this.#consumers.delete(link)
     this.client.closeLink(link, error === undefined ? undefined : errorFields(error))

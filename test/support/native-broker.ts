@@ -1,6 +1,12 @@
 import type { Duplex } from 'node:stream'
 import type { Environment } from '../../protocols/native/client/environment.ts'
-import { Connection, type ConnectOptions, type Dial, WirePeer } from '../../protocols/native/client/index.ts'
+import {
+  Connection,
+  ConnectionError,
+  type ConnectOptions,
+  type Dial,
+  WirePeer,
+} from '../../protocols/native/client/index.ts'
 import type { NativeOptions } from '../../protocols/native/limits.ts'
 import { createNative, nativeFormats } from '../../protocols/native/protocol.ts'
 import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
@@ -40,6 +46,10 @@ export class NativeBroker implements AsyncDisposable {
   readonly streams: Duplex[]
   /** What carries the connections of {@link connect}. */
   carrier: Carrier
+  /** True: no new wire is let in. */
+  refusing: boolean
+  /** True: nothing of the broker reaches its clients. */
+  deaf: boolean
   /** How many frames pass on the wire that is opened next, in each direction, before it is cut. */
   cut: { readonly toBroker: number; readonly toClient: number } | undefined
   /** Frames that have passed on all wires that were to be cut. */
@@ -52,6 +62,8 @@ export class NativeBroker implements AsyncDisposable {
     this.clock = new VirtualClock()
     this.streams = []
     this.carrier = 'a wire'
+    this.refusing = false
+    this.deaf = false
     this.cut = undefined
     this.cutters = []
     this.#connections = []
@@ -113,13 +125,14 @@ export class NativeBroker implements AsyncDisposable {
     const options = { hello, environment, allocate: (bytes: number) => Buffer.allocUnsafeSlow(bytes) }
     return WirePeer.dial(
       async (transport) => {
+        if (this.refusing) throw new ConnectionError('connection-refused', 'nobody answers', { retryable: true })
         const stream = this.wire()
         const { toBroker = Number.POSITIVE_INFINITY, toClient = Number.POSITIVE_INFINITY } = this.cut ?? {}
         this.cut = undefined
         const gates = { toBroker: new FrameCutter(toBroker), toClient: new FrameCutter(toClient) }
         this.cutters.push(gates)
         stream.on('data', (chunk: Buffer) => {
-          transport.data(gates.toClient.push(chunk))
+          if (!this.deaf) transport.data(gates.toClient.push(chunk))
           if (gates.toClient.isShut) stream.destroy()
         })
         stream.on('close', () => transport.closed(undefined))

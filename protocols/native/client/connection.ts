@@ -45,6 +45,7 @@ export type Dial = (
 
 const connectMsDefault = 30_000
 const heartBeatMsDefault = 10_000
+const closeMsMax = 2_000
 const frameBytesDefault = 1024 * 1024
 /** Destinations that have a producer of their own for `send`; the others share one. */
 const sharedProducersMax = 1024
@@ -72,7 +73,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
   private constructor(url: string, options: ConnectOptions, dial: Dial) {
     const environment = options.environment ?? machine
     const target = parseTarget(url)
-    const given = options.reconnect === false ? { maxReconnectAttempts: 0 } : (options.reconnect ?? {})
+    const given = options.reconnect === false ? {} : (options.reconnect ?? {})
     this.#target = { ...target, reconnect: { ...target.reconnect, ...given } }
     this.#options = options
     this.#environment = environment
@@ -192,7 +193,10 @@ export class Connection implements DestinationHost, AsyncDisposable {
       else this.#onLost = resolve
     })
     this.#close(closed())
+    // A broker that does not hang up is not waited for.
+    const timer = this.#environment.after(closeMsMax, () => peer?.destroy(closed()))
     await lost
+    timer.cancel()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -255,6 +259,10 @@ export class Connection implements DestinationHost, AsyncDisposable {
     onLost?.()
     if (this.#ended.signal.aborted) return
     this.#notices.tell({ type: 'interrupted', error })
+    if (this.#options.reconnect === false) {
+      this.#close(error)
+      return
+    }
     const { signal } = this.#ended
     this.#reconnect.connect(signal).then(
       (dialled) => {

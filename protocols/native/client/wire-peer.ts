@@ -363,6 +363,8 @@ export class WirePeer implements Peer, FrameHandler {
 
   #part(cursor: Cursor, flags: number): void {
     const link = cursor.varint()
+    // The rest of a message whose link has been closed meanwhile.
+    if (!this.#incoming.has(link)) return
     const whole = this.#incoming.add(link, cursor, (flags & Flag.more) !== 0)
     if (whole === undefined) return
     const { bytes, at, end } = whole.section

@@ -1,0 +1,260 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Connection, ManifoldError } from '../../../../protocols/native/client/index.ts'
+import { Reconnect } from '../../../../protocols/native/client/reconnect.ts'
+import { parseTarget } from '../../../../protocols/native/client/url.ts'
+import { NativeBroker } from '../../../support/native-broker.ts'
+import { VirtualClock } from '../../../support/virtual-clock.ts'
+
+let broker: NativeBroker
+
+afterEach(() => broker?.[Symbol.asyncDispose]())
+
+const atOnce = { reconnect: { initialReconnectDelay: 0, useExponentialBackOff: false } }
+
+async function opened(): Promise<NativeBroker> {
+  broker = await NativeBroker.open()
+  return broker
+}
+
+/** Cuts the wire that was opened last, and waits until the client is back. */
+async function cut(client: Connection): Promise<void> {
+  broker.streams.at(-1)?.destroy()
+  await resumed(client)
+}
+
+async function resumed(client: Connection): Promise<void> {
+  for (let turn = 0; turn < 200; turn += 1) {
+    await broker.idle(2)
+    broker.clock.advance(1)
+    if (turn > 3 && client.isConnected) return
+  }
+  throw new Error('it does not come back')
+}
+
+describe('URLs', () => {
+  test.each([
+    ['tcp://a:1', ['tcp'], false],
+    ['failover:(tcp://a:1,ws://b)?randomize=false&maxReconnectAttempts=3', ['tcp', 'ws'], true],
+    ['failover://(tcp://a:1,tls://b:2)', ['tcp', 'tls'], true],
+    ['failover:tcp://a:1', ['tcp'], true],
+    ['ssl://a:1', ['tls'], false],
+    ['vm://x?create=true', ['vm'], false],
+  ])('%s is understood', (text, schemes, isFailover) => {
+    const target = parseTarget(text)
+    expect(target.endpoints.map(({ scheme }) => scheme)).toEqual(schemes)
+    expect(target.isFailover).toBe(isFailover)
+  })
+
+  test('options of failover have their types and defaults', () => {
+    const { reconnect } = parseTarget('failover:(tcp://a:1)?randomize=false&initialReconnectDelay=50')
+    expect(reconnect).toMatchObject({
+      randomize: false,
+      initialReconnectDelay: 50,
+      maxReconnectDelay: 30_000,
+      jitter: true,
+    })
+  })
+
+  test.each([
+    ['localhost', 'is no URL'],
+    ['http://a', 'is none of tcp:'],
+    ['failover:()', 'names no broker'],
+    ['failover:(tcp://a:1)?randomise=true', 'no option "randomise"'],
+    ['failover:(tcp://a:1)?randomize=maybe', 'cannot be "maybe"'],
+    ['failover:(tcp://a:1)?maxReconnectDelay=soon', 'cannot be "soon"'],
+  ])('%s is refused with a sentence', (text, sentence) => {
+    expect(() => parseTarget(text)).toThrow(sentence)
+  })
+
+  test('a password is in no sentence', () => {
+    expect(parseTarget('tcp://me:secret@a:1').endpoints[0]?.text).toBe('tcp://a:1')
+  })
+})
+
+describe('attempts', () => {
+  async function attempts(
+    url: string,
+    random: () => number,
+  ): Promise<{ readonly dialled: string[]; readonly delays: number[] }> {
+    const clock = new VirtualClock()
+    const dialled: string[] = []
+    const delays: number[] = []
+    const environment = { now: () => clock.now(), after: clock.after.bind(clock), random, soon: queueMicrotask }
+    const reconnect = new Reconnect(parseTarget(url), environment, {
+      dial: ({ text }) => {
+        dialled.push(text)
+        return Promise.reject(new Error('nobody there'))
+      },
+      waiting: (_attempt, delayMs) => {
+        delays.push(delayMs)
+        queueMicrotask(() => clock.advance(delayMs))
+      },
+    })
+    await expect(reconnect.connect(new AbortController().signal)).rejects.toThrow('nobody there')
+    return { dialled, delays }
+  }
+
+  test('wait longer each time, up to the most, and end when they are to', async () => {
+    const url = 'failover:(tcp://a:1)?jitter=false&initialReconnectDelay=10&maxReconnectDelay=60&maxReconnectAttempts=5'
+    expect((await attempts(url, () => 0.5)).delays).toEqual([10, 20, 40, 60, 60])
+  })
+
+  test('draw each delay from between nothing and what it would be', async () => {
+    const draws = [0, 0.5, 0.999]
+    const { delays } = await attempts('failover:(tcp://a:1)?maxReconnectAttempts=3', () => draws.shift() ?? 0)
+    expect(delays[0]).toBe(0)
+    expect(delays[1]).toBe(10)
+    expect(delays[2]).toBeCloseTo(39.96)
+  })
+
+  test('try every broker of the list in each round, in its order if they are not to be random', async () => {
+    const { dialled } = await attempts('failover:(tcp://a:1,tcp://b:1)?randomize=false&maxReconnectAttempts=1', () => 0)
+    expect(dialled).toEqual(['tcp://a:1', 'tcp://b:1', 'tcp://a:1', 'tcp://b:1'])
+  })
+})
+
+describe('a connection that is lost', () => {
+  test('tells what happens to it', async () => {
+    const client = await (await opened()).connect(atOnce)
+    const seen: string[] = []
+    const watching = (async () => {
+      for await (const { type } of client.status()) seen.push(type)
+    })()
+    await cut(client)
+    await client.close()
+    await watching
+    expect(seen).toEqual(['interrupted', 'resumed', 'closed'])
+  })
+
+  test('that is not to come back is closed, with the reason', async () => {
+    const client = await (await opened()).connect({ reconnect: false })
+    const reasons: (Error | undefined)[] = []
+    client.on('closed', ({ error }) => reasons.push(error))
+    const sending = client.queue('q').producer()
+    broker.streams.at(-1)?.destroy()
+    await broker.idle(20)
+    expect(client.isClosed).toBe(true)
+    expect(reasons[0]?.message).toContain('the connection is lost')
+    await expect(sending.send('x')).rejects.toMatchObject({ code: 'connection-lost' })
+  })
+
+  test('keeps sends that were made meanwhile, in order', async () => {
+    const client = await (await opened()).connect(atOnce)
+    const queue = client.queue('q')
+    await queue.send('before')
+    broker.streams.at(-1)?.destroy()
+    const sends = ['a', 'b', 'c'].map((body) => queue.send(body))
+    await resumed(client)
+    await Promise.all(sends)
+    const bodies: unknown[] = []
+    for await (const message of queue.browse()) bodies.push(message.body)
+    expect(bodies).toEqual(['before', 'a', 'b', 'c'])
+  })
+
+  test('goes on with its handlers, and aborts those whose message is somebody else’s now', async () => {
+    const client = await (await opened()).connect(atOnce)
+    const queue = client.queue('q')
+    await queue.send('x')
+    const aborted: boolean[] = []
+    let count = 0
+    queue.process(async (_message, { signal }) => {
+      count += 1
+      if (count > 1) return
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      aborted.push(signal.aborted)
+    })
+    while (count === 0) await broker.idle()
+    await cut(client)
+    while ((await queue.inspect()).messages !== 0) await broker.idle()
+    expect(aborted).toEqual([true])
+    expect(count).toBe(2)
+  })
+
+  test('rejects requests that have no answer yet, and takes new ones', async () => {
+    const server = await (await opened()).connect()
+    const client = await broker.connect(atOnce)
+    server
+      .queue('echo')
+      .process((message) => (message.text === 'never' ? new Promise(() => undefined) : message.text), {
+        concurrency: 4,
+      })
+    await broker.idle()
+    const lost = client
+      .queue('echo')
+      .request('never')
+      .catch((error: ManifoldError) => error)
+    await broker.idle(20)
+    await cut(client)
+    expect(await lost).toMatchObject({ code: 'connection-lost', outcome: 'unknown', retryable: true })
+    expect((await client.queue('echo').request('again')).body).toBe('again')
+  })
+})
+
+describe('a named producer', () => {
+  test('that begins anew goes on behind its last message', async () => {
+    const first = await (await opened()).connect({ clientId: 'me' })
+    await first.queue('q').producer({ name: 'p' }).send('a')
+    await first.close()
+    const second = await broker.connect({ clientId: 'me' })
+    await second.queue('q').producer({ name: 'p' }).send('b')
+    expect((await second.queue('q').inspect()).messages).toBe(2)
+  })
+
+  test('that is opened a second time ends the first', async () => {
+    const one = await (await opened()).connect()
+    const first = one.queue('q').producer({ name: 'p' })
+    await first.send('a')
+    const other = await broker.connect()
+    await other.queue('q').producer({ name: 'p' }).send('b')
+    await expect(first.send('c')).rejects.toMatchObject({ code: 'taken-over' })
+    expect((await other.queue('q').inspect()).messages).toBe(2)
+  })
+
+  test('whose name another has used while it was away does not take its sends for done', async () => {
+    const one = await (await opened()).connect({ reconnect: { initialReconnectDelay: 1000, jitter: false } })
+    const first = one.queue('q').producer({ name: 'p' })
+    await first.send('a')
+    broker.refusing = true
+    broker.streams.at(-1)?.destroy()
+    await broker.idle()
+    broker.refusing = false
+    const pending = first.send('b').catch((error: ManifoldError) => error)
+    const other = await broker.connect()
+    await other.queue('q').producer({ name: 'p' }).send('c')
+    await other.close()
+    await broker.advance(1000)
+    expect(await pending).toMatchObject({ code: 'taken-over' })
+  })
+
+  test('tells after a reconnect which of its sends were refused', async () => {
+    broker = await NativeBroker.open({ limits: { messageBytesMax: 1024 } })
+    const client = await broker.connect(atOnce)
+    const producer = client.queue('q').producer({ name: 'p' })
+    await producer.send('first')
+    // The answers are lost with the connection.
+    broker.deaf = true
+    const sends = ['a', 'x'.repeat(2000), 'b'].map((body) =>
+      producer.send(body).then(
+        () => 'stored',
+        () => 'refused',
+      ),
+    )
+    await broker.idle(20)
+    broker.deaf = false
+    await cut(client)
+    expect(await Promise.all(sends)).toEqual(['stored', 'refused', 'stored'])
+    expect((await client.queue('q').inspect()).messages).toBe(3)
+  })
+})
+
+test('a consumer that is closed in the midst of a message in parts harms nothing else', async () => {
+  const client = await (await opened()).connect({ frameBytesMax: 4096 })
+  await client.queue('q').send(new Uint8Array(500_000))
+  const messages = client.queue('q').consume()
+  const first = messages.next()
+  await broker.idle(1)
+  await messages.return()
+  await first
+  await client.queue('q').send('still there')
+  expect(client.isConnected).toBe(true)
+})
