@@ -31,6 +31,7 @@ export const attachFields = {
   target: 6,
   unsettled: 7,
   initialDeliveryCount: 9,
+  maxMessageSize: 10,
   desiredCapabilities: 12,
 } as const
 
@@ -44,6 +45,10 @@ export interface AttachContext {
 /** A receiver's link: what it subscribes to, and the source of the answer. */
 export interface ReceiverPlan {
   readonly request: Omit<SubscribeRequest, 'consumer'>
+  /** What is sent is sent settled. */
+  readonly presettled: boolean
+  /** Bytes of the largest message that the receiver takes; 0: any. */
+  readonly messageBytesMax: number
   readonly source: Record<string, unknown>
   readonly target: Record<string, unknown> | undefined
   readonly defaultOutcome: Typed | undefined
@@ -88,10 +93,15 @@ export function planReceiver(context: AttachContext, fields: Fields): ReceiverPl
   const durable = isTopic && (source.durable > 0 || source.expiryPolicy === 'never')
   const shared = isTopic && source.capabilities.includes('shared')
   const name = subscriptionName(linkName, shared, source.capabilities)
+  const presettled = browse || fields.ubyte(attachFields.sndSettleMode) === 1
+  const messageBytesMax = fields.ulong(attachFields.maxMessageSize) ?? 0
   return {
+    presettled,
+    messageBytesMax,
     request: {
       address,
-      presettled: browse || fields.ubyte(attachFields.sndSettleMode) === 1,
+      // What may turn out to be too large is not taken before that is known.
+      presettled: presettled && messageBytesMax === 0,
       selector: filters.selector,
       noLocal: isTopic && filters.noLocal,
       browse,

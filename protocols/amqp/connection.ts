@@ -56,6 +56,7 @@ export class AmqpConnection
   readonly delivery: IncomingDelivery
   readonly transactions: Transactions
   now: number
+  linkCount: number
   /** The largest frame that the peer reads. */
   frameBytesMax: number
   readonly #shared: Shared
@@ -89,6 +90,7 @@ export class AmqpConnection
     this.reader = new MessageReader()
     this.delivery = newDelivery()
     this.transactions = new Transactions()
+    this.linkCount = 0
     this.frameBytesMax = frameBytesMin
     this.#shared = shared
     this.#wire = wire

@@ -41,7 +41,7 @@ export interface AmqpOptions {
   /** Time from the connection to its `open`. */
   readonly connectMsMax: number
   readonly sessionsMax: number
-  /** Links of one session. */
+  /** Links of one connection; of one session the same, as its `begin` tells. */
   readonly linksMax: number
   /** Messages of one connection not yet confirmed, above which its senders get no more credit. */
   readonly unconfirmedSendsMax: number

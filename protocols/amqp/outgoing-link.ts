@@ -1,4 +1,5 @@
 import {
+  accepted,
   type BrokerError,
   type Consumer,
   type Delivery,
@@ -21,11 +22,16 @@ import { mergeAnnotations, readAnnotations } from './outcomes.ts'
 import type { OutgoingLane } from './outgoing.ts'
 
 const noBytes = new Uint8Array(0)
+/** A header section and added annotations, as a rule. */
+const headBytesMax = 256
 const statusOfRetained = ['x-opt-retained', true] as const
 
 export interface OutgoingLinkOptions {
   readonly control: ControlLink
+  /** What is sent is sent settled. */
   readonly presettled: boolean
+  /** Bytes of the largest message that the receiver takes; 0: any. */
+  readonly messageBytesMax: number
   /** For deliveries that are settled without an outcome (part 3, section 3.5.3). */
   readonly defaultOutcome: Outcome
   /** Milliseconds since the epoch. */
@@ -40,6 +46,7 @@ export class OutgoingLink implements Link, Consumer {
   readonly presettled: boolean
   readonly defaultOutcome: Outcome
   isClosed: boolean
+  readonly #messageBytesMax: number
   readonly #lane: OutgoingLane
   readonly #now: () => number
   readonly #onClosed: () => void
@@ -56,6 +63,7 @@ export class OutgoingLink implements Link, Consumer {
     this.presettled = options.presettled
     this.defaultOutcome = options.defaultOutcome
     this.isClosed = false
+    this.#messageBytesMax = options.messageBytesMax
     this.#lane = lane
     this.#now = options.now
     this.#onClosed = options.onClosed
@@ -90,6 +98,7 @@ export class OutgoingLink implements Link, Consumer {
   deliver(delivery: Delivery): void {
     const { message } = delivery
     const lane = this.#lane
+    if (this.#messageBytesMax > 0 && !this.#fits(delivery)) return
     const transfer = lane.transfer
     transfer.handle = this.control.local.handle
     transfer.settled = this.presettled
@@ -98,6 +107,21 @@ export class OutgoingLink implements Link, Consumer {
     this.#credit -= 1
     this.#deliveryCount = (this.#deliveryCount + 1) >>> 0
     lane.write()
+  }
+
+  /**
+   * Whether the receiver takes a message of that size (part 2, section 2.7.3); if not it waits for another one. Of what is sent
+   * settled the core is told here.
+   */
+  #fits(delivery: Delivery): boolean {
+    const fits = this.#contentOf(delivery.message).length + headBytesMax <= this.#messageBytesMax
+    const subscription = this.#subscription
+    if (!fits) {
+      subscription?.settle(delivery, { kind: 'modified', hasFailed: false, isUndeliverableHere: true })
+      // It used up no credit of the link.
+      subscription?.addCredit(1)
+    } else if (this.presettled) subscription?.settle(delivery, accepted)
+    return fits
   }
 
   ended(error?: BrokerError): void {
@@ -176,6 +200,11 @@ export class OutgoingLink implements Link, Consumer {
     this.#lane.writeFlow(this.control.local.handle, this.#deliveryCount, this.#credit, this.#isDraining)
   }
 
+  #contentOf(message: Message): Uint8Array {
+    const { format } = message
+    return format === amqpFormat || format === opaqueFormat ? message.content : this.#lane.encoded(message)
+  }
+
   #fill(transfer: OutgoingTransfer, message: Message, delivery: Delivery): void {
     const { format } = message
     transfer.messageFormat = 0
@@ -195,7 +224,7 @@ export class OutgoingLink implements Link, Consumer {
     transfer.ttlMs = message.expiresAt > 0 ? Math.min(Math.max(message.expiresAt - this.#now(), 0), 2 ** 32 - 1) : -1
     transfer.firstAcquirer = !delivery.redelivered
     transfer.deliveryCount = delivery.deliveryCount
-    transfer.content = format === amqpFormat ? message.content : this.#lane.encoded(message)
+    transfer.content = this.#contentOf(message)
     if (message.annotations === undefined && !delivery.isRetained && delivery.annotations === undefined) return
     const section = annotate(bufferOf(transfer.content), extrasOf(delivery))
     transfer.annotations = section.bytes

@@ -31,6 +31,8 @@ export interface ConnectionHost {
   readonly delivery: IncomingDelivery
   readonly transactions: Transactions
   readonly grantsCredit: boolean
+  /** Links of all sessions; counted by the sessions. */
+  linkCount: number
   takeRefusal(): BrokerError | undefined
   whenConfirmed(number: SendNumber, done: () => void): void
   holdPartial(bytes: number): boolean
@@ -205,7 +207,10 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
   /** Gives back all that its links hold. */
   drop(): void {
     this.isEnded = true
-    for (const link of this.#links) link?.drop()
+    for (const link of this.#links) {
+      if (link !== undefined) this.#host.linkCount -= 1
+      link?.drop()
+    }
     this.#links.length = 0
     this.#outgoingLinks.clear()
     this.#incomingLinks.clear()
@@ -269,6 +274,11 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     }
     const isReceiver = fields.boolean(attachFields.role)
     const link = this.#createControl(name, handle, isReceiver)
+    this.#host.linkCount += 1
+    if (this.#host.linkCount > linksMax) {
+      this.#refuse(link, handle, new BrokerError('limit-exceeded', `more than ${linksMax} links (linksMax)`))
+      return
+    }
     if (fields.hasMap(attachFields.unsettled)) link.local.attach.unsettled = {}
     if (isReceiver) this.#attachReceiver(link, handle, fields)
     else this.#attachSender(link, handle, fields)
@@ -331,7 +341,8 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     const isSubscription = 'request' in plan
     return new OutgoingLink(this.outgoing, {
       control,
-      presettled: isSubscription && plan.request.presettled,
+      presettled: isSubscription && plan.presettled,
+      messageBytesMax: isSubscription ? plan.messageBytesMax : 0,
       defaultOutcome: defaultOutcome(isSubscription ? plan.defaultOutcome : undefined),
       now: () => this.#host.broker.clock.now(),
       onClosed: () => {
@@ -414,6 +425,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     }
     const isForGood = fields.boolean(1)
     this.#links[handle] = undefined
+    this.#host.linkCount -= 1
     if (link instanceof OutgoingLink) this.#outgoingLinks.delete(link)
     if (link instanceof IncomingLink) this.#incomingLinks.delete(link)
     const { control } = link

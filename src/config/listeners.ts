@@ -245,7 +245,7 @@ const amqp = z.strictObject({
     default: 30_000,
   }),
   sessionsMax: count('Sessions of one connection.', { min: 1, max: 65_536, default: 256 }),
-  linksMax: count('Links of one session.', { min: 1, max: 65_536, default: 1024 }),
+  linksMax: count('Links of one connection, over all its sessions.', { min: 1, max: 65_536, default: 1024 }),
   unconfirmedSendsMax: count('Messages of one connection not yet confirmed, above which its senders get no credit.', {
     min: 1,
     max: maximum,

@@ -224,11 +224,21 @@ export class AmqpPeer {
     address: string | Wired | undefined,
     more: ReceiverOptions = {},
   ): Promise<ReceivedFrame> {
-    const { handle = 1, channel = 0, sndSettleMode = 2, rcvSettleMode = 0, credit = 0, unsettled, desired } = more
+    const {
+      handle = 1,
+      channel = 0,
+      sndSettleMode = 2,
+      rcvSettleMode = 0,
+      credit = 0,
+      unsettled,
+      desired,
+      maxMessageSize,
+    } = more
     const source = typeof address === 'string' ? composite(0x28, t.string(address)) : address
     const modes = [t.ubyte(sndSettleMode), t.ubyte(rcvSettleMode)]
     const attach = [t.string(name), t.uint(handle), t.boolean(true), ...modes, source, composite(0x29), unsettled]
-    this.send(composite(0x12, ...attach, undefined, undefined, undefined, undefined, desired), undefined, channel)
+    const largest = maxMessageSize === undefined ? undefined : t.ulong(maxMessageSize)
+    this.send(composite(0x12, ...attach, undefined, undefined, largest, undefined, desired), undefined, channel)
     const answer = await this.next(0x12)
     if (credit > 0) this.credit(handle, credit, 0, channel)
     return answer
@@ -385,6 +395,7 @@ export interface ReceiverOptions {
   readonly credit?: number
   readonly unsettled?: Wired
   readonly desired?: Wired
+  readonly maxMessageSize?: number
 }
 
 export interface TransferOptions {

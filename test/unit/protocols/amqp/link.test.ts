@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Address } from '../../../../src/address.ts'
 import { BrokerError } from '../../../../src/errors.ts'
 import { AmqpBroker } from '../../../support/amqp-broker.ts'
 import {
@@ -235,6 +236,49 @@ describe('names and handles', () => {
       ]),
     )
     expect(modes).toEqual(all)
+  })
+})
+
+describe('limits', () => {
+  test('links of a connection, over all its sessions', async () => {
+    const broker = await AmqpBroker.open({ amqp: { linksMax: 3 } })
+    const peer = await broker.begun()
+    await peer.begin(1)
+    for (let handle = 0; handle < 3; handle += 1) await peer.sender(`s${handle}`, 'queue://a', { handle })
+    expect((await peer.sender('t', 'queue://a', { channel: 1 })).fields[6]).toBeNull()
+    expect(conditionOf(await peer.next(0x16))).toBe('amqp:resource-limit-exceeded')
+    peer.send(composite(0x16, t.uint(0), t.boolean(true)), undefined, 1)
+    await detach(peer, 0, true)
+    expect((await peer.sender('t', 'queue://a', { channel: 1 })).fields[6]).not.toBeNull()
+    peer.send(composite(0x17))
+    await peer.next(0x17)
+    for (let handle = 1; handle < 3; handle += 1) await peer.sender(`t${handle}`, 'queue://a', { handle, channel: 1 })
+  })
+
+  test.each([0, 1])(
+    'a message that is too large for a receiver waits for another (snd-settle-mode %i)',
+    async (sndSettleMode) => {
+      const broker = await AmqpBroker.open()
+      const peer = await broker.begun()
+      await peer.sender('s', 'queue://a')
+      await peer.receiver('small', 'queue://a', { credit: 1, maxMessageSize: 1000, sndSettleMode })
+      peer.transfer(0, text('x'.repeat(2000)))
+      peer.transfer(1, text('fits'))
+      expect(bodyOf(await peer.next(0x14))).toBe('fits')
+      await peer.synced()
+      none(peer)
+      await peer.receiver('large', 'queue://a', { handle: 5, credit: 5 })
+      expect(String(bodyOf(await peer.next(0x14)))).toHaveLength(2000)
+      expect(broker.broker.router.queueOfName('a')?.count).toBe(2 - sndSettleMode)
+    },
+  )
+
+  test('a queue that is deleted closes its links', async () => {
+    const broker = await AmqpBroker.open()
+    const peer = await broker.begun()
+    await peer.receiver('r', 'queue://gone', { credit: 1 })
+    broker.broker.router.deleteDestination(Address.must('queue', 'gone'))
+    expect(conditionOf(await peer.next(0x16))).toBe('amqp:resource-deleted')
   })
 })
 
