@@ -206,7 +206,9 @@ export function encodeView(message: Message): Buffer {
     view.correlationId === undefined ? null : messageIdOf(view.correlationId),
     view.contentType === undefined ? null : { type: 'symbol', value: view.contentType },
     view.contentEncoding === undefined ? null : { type: 'symbol', value: view.contentEncoding },
-    message.expiresAt > 0 ? { type: 'timestamp', value: message.expiresAt } : null,
+    message.expiresAt > 0 && message.expiresAt <= Number.MAX_SAFE_INTEGER
+      ? { type: 'timestamp', value: message.expiresAt }
+      : null,
     { type: 'timestamp', value: message.timestamp },
     message.groupId ?? null,
   ])

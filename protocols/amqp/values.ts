@@ -186,7 +186,10 @@ function uuidText(bytes: Buffer): string {
 
 const startBytes = 256
 
-/** Collects encoded values. */
+/**
+ * Collects encoded values. One that is not of the type it says (a byte of 300, a uuid that is none), as other protocols' clients may
+ * send, is written as its text instead.
+ */
 export class ValueWriter {
   #buffer: Buffer
   #length: number
@@ -257,6 +260,10 @@ export class ValueWriter {
   }
 
   #typed(value: TypedValue): void {
+    if (!isProper(value)) {
+      this.write(String(value.value))
+      return
+    }
     switch (value.type) {
       case 'byte':
         this.#put(Code.byte, 1).writeInt8(value.value, this.#length - 1)
@@ -323,6 +330,10 @@ export class ValueWriter {
   }
 
   #decimal(bytes: Uint8Array): void {
+    if (bytes.length !== 4 && bytes.length !== 8 && bytes.length !== 16) {
+      this.write(bytes)
+      return
+    }
     const code = bytes.length === 4 ? Code.decimal32 : bytes.length === 8 ? Code.decimal64 : Code.decimal128
     this.#put(code, bytes.length).set(bytes, this.#length - bytes.length)
   }
@@ -359,5 +370,37 @@ export class ValueWriter {
       this.#buffer = grown
     }
     return this.#buffer
+  }
+}
+
+const ranges = {
+  byte: [-128, 127],
+  ubyte: [0, 255],
+  short: [-32_768, 32_767],
+  ushort: [0, 65_535],
+  int: [-(2 ** 31), 2 ** 31 - 1],
+  uint: [0, 2 ** 32 - 1],
+  timestamp: [-(2 ** 62), 2 ** 62],
+} as const
+
+/** Whether the value is one of the type it says. */
+function isProper(value: TypedValue): boolean {
+  switch (value.type) {
+    case 'byte':
+    case 'ubyte':
+    case 'short':
+    case 'ushort':
+    case 'int':
+    case 'uint':
+    case 'timestamp': {
+      const [least, most] = ranges[value.type]
+      return value.value >= least && value.value <= most
+    }
+    case 'ulong':
+      return BigInt.asUintN(64, value.value) === value.value
+    case 'uuid':
+      return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value.value)
+    default:
+      return true
   }
 }

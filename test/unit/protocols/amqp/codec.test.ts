@@ -306,6 +306,28 @@ describe('values (part 1, section 1.6)', () => {
     )
   })
 
+  test('that are not of the type they say are written as text', () => {
+    const wrong: fc.Arbitrary<Value> = fc.oneof(
+      fc
+        .tuple(fc.constantFrom('byte', 'ubyte', 'short', 'ushort', 'int', 'uint', 'timestamp', 'float'), fc.double())
+        .map(([type, one]) => ({ type, value: one }) as Value),
+      fc.tuple(fc.constantFrom('uuid', 'char', 'symbol'), text).map(([type, one]) => ({ type, value: one }) as Value),
+      fc.bigInt().map((one) => ({ type: 'ulong' as const, value: one })),
+      fc.bigInt(),
+      fc.uint8Array({ maxLength: 40 }).map((one) => ({ type: 'decimal' as const, value: one })),
+    )
+    fc.assert(
+      fc.property(wrong, (given) => {
+        const writer = new ValueWriter()
+        writer.write(given)
+        const cursor = new Cursor(Buffer.from(writer.bytes))
+        cursor.check()
+        expect([cursor.isBroken, cursor.at]).toEqual([false, writer.bytes.length])
+      }),
+      seeded({ numRuns: 2000 }),
+    )
+  })
+
   test('of any bytes are read or refused with a RangeError, and found broken by the cursor if they cannot be read', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (given) => {

@@ -125,6 +125,12 @@ describe('STOMP to AMQP', () => {
     expect((sections.get(0x74) as ReadonlyMap<Seen, Seen>).get('colour')).toBe('red')
   })
 
+  test('an expiry beyond all time harms nobody', async () => {
+    const sections = await fromStomp({ expires: '99999999999999999999' }, 'x')
+    expect(sections.get(0x77)).toBe('x')
+    expect((sections.get(0x73) as readonly Seen[])[8]).toBeNull()
+  })
+
   test('a reply finds its way back over temporary destinations of either side', async () => {
     const broker = await AmqpBroker.open()
     const stomp = await broker.stomp()
