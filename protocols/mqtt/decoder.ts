@@ -164,10 +164,12 @@ export class Decoder {
     this.#partialBytes += take
     if (take < wanted && this.#partialBytes >= 5) return from + take
     const end = this.#partialBytes
-    const read = this.#read(partial, 0, end)
-    if (read === end || this.#isClosed) {
-      this.#partial = undefined
-      this.#partialBytes = 0
+    // Whoever gets the packet may pause and resume.
+    this.#partial = undefined
+    this.#partialBytes = 0
+    if (this.#read(partial, 0, end) < end && !this.#isClosed) {
+      this.#partial = partial
+      this.#partialBytes = end
     }
     return from + take
   }

@@ -470,6 +470,20 @@ describe('CONNECT', () => {
     expect(client.packets.map(({ cmd }) => cmd)).toEqual(['connack', 'suback', 'publish'])
   })
 
+  test.each([1, 2, 3, 7])('packets that come in pieces of %d bytes are the same packets', async (size) => {
+    const test = await MqttBroker.open()
+    const client = test.client(4)
+    const digits =
+      '10 0f 0004 4d515454 04 02 003c 0003 777334 82 08 2374 0003 612f23 02 32 09 0003 612f62 0001 7879 c0 00'
+    const bytes = Buffer.from(digits.replaceAll(' ', ''), 'hex')
+    for (let at = 0; at < bytes.length; at += size) {
+      client.write(bytes.subarray(at, at + size))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await client.next('pingresp')
+    expect(client.packets.map(({ cmd }) => cmd)).toEqual(['connack', 'suback', 'publish', 'puback'])
+  })
+
   test('MQTT-4.1.0-2 MQTT-4.1.0-1: a session ends with its expiry interval, not before, and not while its client is there', async () => {
     const test = await MqttBroker.open()
     const kept = { clientId: 'c', clean: false, properties: { sessionExpiryInterval: 60 } }
