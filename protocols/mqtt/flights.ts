@@ -76,6 +76,7 @@ export class Flights {
     for (const flight of this.#slots) {
       if (flight?.lane === undefined || flight.delivery === undefined || flight.phase === Phase.released) continue
       this.#free(flight)
+      if (flight.lane.isCompeting) continue
       this.#reserve(placeOf(flight.lane, flight.delivery), flight.id)
     }
   }
@@ -85,6 +86,13 @@ export class Flights {
     if (place === receivedMark) this.#put({ id, lane: undefined, delivery: undefined, phase: Phase.released })
     else this.#reserve(place, id)
     this.#lastId = Math.max(this.#lastId, id)
+  }
+
+  /** Nothing waits for the client: ids that were kept for what has expired meanwhile are free again. */
+  forgetReserved(session: Session): void {
+    for (const id of this.#reserved ?? []) session.putState(this.#keys.sent(id), undefined)
+    this.#resend = undefined
+    this.#reserved = undefined
   }
 
   /** Ids in use, for the store to forget. */
@@ -190,7 +198,7 @@ export class Flights {
     const { lane, delivery } = flight
     this.#free(flight)
     if (lane !== undefined && delivery !== undefined) {
-      const isRefused = reason >= Reason.unspecified && (lane.kind === 'queue' || lane.kind === 'shared')
+      const isRefused = reason >= Reason.unspecified && lane.isCompeting
       if (isRefused) lane.refuse(delivery, `refused by its consumer with reason 0x${reason.toString(16)}`)
       else lane.done(delivery)
     }

@@ -94,6 +94,11 @@ export class Lane implements Consumer {
     this.#grants = undefined
   }
 
+  /** True if what the client leaves goes to others. */
+  get isCompeting(): boolean {
+    return this.kind === 'queue' || this.kind === 'shared'
+  }
+
   get isEmpty(): boolean {
     return this.#filters.size === 0
   }

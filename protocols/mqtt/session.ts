@@ -171,6 +171,8 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
       level: request.level,
       window: this.#window(request),
     })
+    const kept = this.#services.broker.subscriptionsOf(this.clientId)
+    if (kept.every(({ messageCount }) => messageCount === 0)) this.#flights.forgetReserved(session)
     this.#filters.attach(session)
     this.#filters.open(this.#window(request))
   }

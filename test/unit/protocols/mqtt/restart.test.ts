@@ -175,6 +175,25 @@ test('the will of a client that was there when the broker crashed is published a
   expect(String(got.payload)).toBe('gone')
 })
 
+test('the packet id of a message that expires while its client is away is free again', async () => {
+  const restarts = new Restarts()
+  const before = await restarts.start()
+  const first = await before.connected(5, kept)
+  await first.subscribe('t', 2)
+  const producer = await before.connected(5)
+  producer.publish('t', 'x', { qos: 2, messageId: 1, properties: { messageExpiryInterval: 5 } })
+  await producer.next('pubrec')
+  await first.next('publish')
+  first.close()
+  await first.closed
+  restarts.clock.advance(60_000)
+  await producer.settled()
+  const second = await before.connected(5, kept)
+  await second.settled()
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(restarts.states.filter((key) => key.startsWith('mqtt/sent'))).toEqual([])
+})
+
 test('shared subscriptions of sessions that are kept collect over a crash', async () => {
   const restarts = new Restarts()
   const before = await restarts.start()
