@@ -13,6 +13,7 @@
  *             36  f64  number of the next frame
  *             44  u32  highest number of an owner
  *             48  u32  count of segments, then of each: u32 number, u32 bytes used
+ *              u32  count of bodies in parts, then of each: f64 location, u32 count of parts, of each f64 location, u32 length
  *              u32  count of owners, then of each:
  *                   u32  number, f64 last sequence, f64 horizon, f64 seen up to, text of its specification, u8 count of priorities
  *                   u8   priority, u32 count of pages, then of each:
@@ -21,7 +22,6 @@
  *                        u16  count of spans, then of each: u32 segment, u16 first entry, u16 alive, f64 bytes
  *                             one bit an entry: gone; if some have left
  *                        u32  count of deferred changes, then of each: u8 kind and three f64, of a move also u8: in parts
- *              u32  count of bodies in parts, then of each: f64 location, u32 count of parts, of each f64 location, u32 length
  *              u32  count of keys with small state, then of each: text, u32 length, value
  */
 
@@ -81,7 +81,7 @@ interface OwnerState {
   readonly directories: readonly { readonly priority: number; readonly pages: readonly PageState[] }[]
 }
 
-/** Takes down where everything is, all but the small state. Its CRC and that are added by {@link sealCheckpoint}. */
+/** Takes down all but the owners, which follow, and the small state behind them. Its CRC and that are added by {@link sealCheckpoint}. */
 export function writeCheckpoint(
   writer: ByteWriter,
   head: CheckpointHead,
@@ -104,8 +104,6 @@ export function writeCheckpoint(
     writer.u32(id)
     writer.u32(usedBytes)
   }
-  writer.u32(index.owners.size)
-  for (const owner of index.owners.values()) writeOwner(writer, owner)
   writer.u32(index.parts.size)
   for (const [location, parts] of index.parts) {
     writer.f64(location)
@@ -115,6 +113,7 @@ export function writeCheckpoint(
       writer.u32(part.length)
     }
   }
+  writer.u32(index.owners.size)
 }
 
 /** Puts the CRC into a checkpoint that is complete. */
@@ -143,11 +142,11 @@ export function decodeCheckpoint(bytes: Buffer): Checkpoint | undefined {
     frame: reader.f64(),
     lastOwner: reader.u32(),
     segments: several(reader.u32(), () => ({ id: reader.u32(), usedBytes: reader.u32() })),
-    owners: several(reader.u32(), () => readOwner(reader)),
     parts: several(reader.u32(), () => [
       reader.f64(),
       several(reader.u32(), () => ({ location: reader.f64(), length: reader.u32() })),
     ]),
+    owners: several(reader.u32(), () => readOwner(reader)),
     states: several(reader.u32(), () => [reader.text(), reader.raw(reader.u32())]),
   }
 }
@@ -158,7 +157,8 @@ export function* slotsOf(checkpoint: Checkpoint): Generator<number> {
     for (const { pages } of directories) for (const { slot } of pages) yield slot
 }
 
-function writeOwner(writer: ByteWriter, owner: OwnerIndex): void {
+/** Takes down one of the owners, whose dirty pages have been given slots. */
+export function writeOwner(writer: ByteWriter, owner: OwnerIndex): void {
   writer.u32(owner.id)
   writer.f64(owner.lastSequence)
   writer.f64(owner.horizon)

@@ -1,15 +1,26 @@
 import type { Clock, Timer } from '../clock.ts'
 import { ByteWriter } from './byte-writer.ts'
-import { type Checkpoint, decodeCheckpoint, sealCheckpoint, slotsOf, writeCheckpoint } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  decodeCheckpoint,
+  sealCheckpoint,
+  slotsOf,
+  writeCheckpoint,
+  writeOwner,
+} from './checkpoint.ts'
 import { restoreCheckpoint } from './checkpoint-restore.ts'
 import type { JournalFrame } from './journal-frame.ts'
 import type { JournalIndex } from './journal-index.ts'
 import { checkpointMs, deadSegmentsMax, drainedMs, type JournalSizes } from './journal-limits.ts'
 import type { Damage } from './journal-scan.ts'
 import type { Disk } from './log/disk.ts'
+import type { OwnerIndex } from './owner-index.ts'
+import type { PageImage } from './page-codec.ts'
 import type { Segment, Segments } from './segments.ts'
 
 const names = ['ckpt-A', 'ckpt-B'] as const
+/** Of owners so many frames' length is taken down in one go. */
+const framesAtOnce = 1 / 64
 /** Keys whose small state is taken down in one go. */
 const statesAtOnce = 2_000
 
@@ -32,6 +43,7 @@ export class Checkpoints {
   readonly #index: JournalIndex
   readonly #segments: Segments
   readonly #checkpointBytes: number
+  readonly #bytesAtOnce: number
   readonly #events: CheckpointEvents
   /** What restoring has met. */
   readonly damages: Damage[]
@@ -66,6 +78,7 @@ export class Checkpoints {
     this.#index = index
     this.#segments = segments
     this.#checkpointBytes = sizes.checkpointBytes
+    this.#bytesAtOnce = sizes.frameBytesMax * framesAtOnce
     this.#events = events
     this.damages = []
     this.#writer = new ByteWriter()
@@ -213,10 +226,11 @@ export class Checkpoints {
     const dead = [...this.#segments.all].filter((segment) => isDead(segment) && segment.id < this.#segment)
     const { cache } = this.#index
     this.#index.pruneParts()
-    const images = cache.snapshot()
     const writer = this.#writer
     writer.clear()
     writeCheckpoint(writer, head, this.#index, this.#segments)
+    cache.files.snapshotTaken()
+    const images = await this.#writeOwners(writer)
     await cache.write(images)
     await this.#writeStates(writer)
     const { bytes } = writer
@@ -227,6 +241,37 @@ export class Checkpoints {
     await cache.files.snapshotDurable()
     for (const segment of dead) await this.#segments.recycle(segment)
     if (!isClean) this.#events.made()
+  }
+
+  /**
+   * The owners as they are now, a little at a time: whichever is about to change meanwhile is taken down before it does. Returns
+   * the pages that are not on disk yet.
+   */
+  async #writeOwners(writer: ByteWriter): Promise<PageImage[]> {
+    const index = this.#index
+    const images: PageImage[] = []
+    const waiting = new Set(index.owners.values())
+    const take = (owner: OwnerIndex): void => {
+      if (!waiting.delete(owner)) return
+      owner.eachPage((page) => {
+        const image = index.cache.snapshot(page)
+        if (image !== undefined) images.push(image)
+      })
+      writeOwner(writer, owner)
+    }
+    index.onChanging = take
+    try {
+      let last = writer.length
+      for (const owner of waiting) {
+        take(owner)
+        if (writer.length - last < this.#bytesAtOnce) continue
+        await new Promise(setImmediate)
+        last = writer.length
+      }
+    } finally {
+      index.onChanging = undefined
+    }
+    return images
   }
 
   /**

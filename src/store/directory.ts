@@ -147,6 +147,7 @@ export class Directory implements PageHome {
 
   /** The columns of a page have been read: what was put off is done now. */
   settle(page: IndexPage): void {
+    this.#use.changing(this.owner)
     const changes = page.deferred
     page.deferred = []
     for (const change of changes) this.#apply(page, change)
@@ -154,6 +155,7 @@ export class Directory implements PageHome {
   }
 
   recount(page: IndexPage, columns: PageColumns, length: number): void {
+    this.#use.changing(this.owner)
     this.liveCount += length - page.liveCount
     page.renew(columns, length, this.#use)
   }

@@ -4,6 +4,8 @@ import { PageColumns, pageEntries } from './page-columns.ts'
 /** What is told of every entry that comes and goes, to know how much of each segment is alive. */
 export interface SegmentUse {
   add(segment: number, entries: number, bytes: number): void
+  /** An owner is about to change. */
+  changing(owner: number): void
   /** An entry has left whose body is in parts. */
   dropParts(location: Location): void
 }
@@ -130,9 +132,11 @@ export class IndexPage {
       this.firstSequence = sequence
       this.columns = new PageColumns()
     } else if (index === this.columns?.capacity) this.columns = this.columns.grown()
+    const offset = sequence - this.firstSequence
+    // Whoever writes the columns just now has room for those that were there when it began.
+    if (offset !== index && this.columns?.offsets === undefined) this.#writable()
     const columns = this.columns as PageColumns
     columns.set(index, location, bytes, hasParts)
-    const offset = sequence - this.firstSequence
     if (columns.offsets !== undefined || offset !== index) columns.setOffset(index, offset)
     if (hasParts) this.partCount += 1
     this.lastSequence = sequence

@@ -32,6 +32,8 @@ export class JournalIndex implements SegmentUse {
   readonly states: Map<string, Uint8Array>
   lastOwner: OwnerId
   readonly cache: PageCache
+  /** Takes an owner down before it changes, while a checkpoint is being made. */
+  onChanging: ((owner: OwnerIndex) => void) | undefined
   readonly #segments: Segments
 
   constructor(segments: Segments, cache: PageCache) {
@@ -41,6 +43,7 @@ export class JournalIndex implements SegmentUse {
     this.states = new Map()
     this.lastOwner = 0
     this.cache = cache
+    this.onChanging = undefined
     this.#segments = segments
   }
 
@@ -48,7 +51,10 @@ export class JournalIndex implements SegmentUse {
     this.lastOwner = Math.max(this.lastOwner, id)
     const rebuilt = this.rebuilt.delete(id) ? this.owners.get(id) : undefined
     if (rebuilt === undefined) this.owners.set(id, new OwnerIndex(id, spec, this, this.cache))
-    else rebuilt.spec = spec
+    else {
+      this.onChanging?.(rebuilt)
+      rebuilt.spec = spec
+    }
   }
 
   /** An owner that the journal speaks of without having defined it, as far as can be read. */
@@ -60,6 +66,7 @@ export class JournalIndex implements SegmentUse {
   remove(id: OwnerId): void {
     const owner = this.owners.get(id)
     if (owner === undefined) return
+    this.onChanging?.(owner)
     this.owners.delete(id)
     for (const directory of owner.directories) directory?.clear()
   }
@@ -74,6 +81,7 @@ export class JournalIndex implements SegmentUse {
   ): void {
     const owner = this.owners.get(id)
     if (owner === undefined) return
+    if (this.onChanging !== undefined) this.onChanging(owner)
     if (sequence > owner.lastSequence) owner.lastSequence = sequence
     const shared = this.parts.size === 0 ? parts : (parts ?? this.parts.get(location))
     owner.directory(priority).append(sequence, location, bytes, shared !== undefined)
@@ -83,7 +91,7 @@ export class JournalIndex implements SegmentUse {
 
   /** An entry's message lies elsewhere from now on, if it is still there. */
   relocate(id: OwnerId, priority: number, sequence: number, { location, bytes, parts }: EntryPlace): void {
-    const directory = this.owners.get(id)?.directories[priority]
+    const directory = this.#changing(id)?.directories[priority]
     if (directory === undefined) return
     if (parts !== undefined) this.#holdParts(location, parts)
     directory.relocate(sequence, location, bytes, parts !== undefined)
@@ -91,15 +99,15 @@ export class JournalIndex implements SegmentUse {
 
   /** Entries from one sequence to another leave. */
   ack(id: OwnerId, priority: number, from: number, to: number): void {
-    this.owners.get(id)?.directories[priority]?.kill(from, to)
+    this.#changing(id)?.directories[priority]?.kill(from, to)
   }
 
   redeliver(id: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void {
-    this.owners.get(id)?.directories[priority]?.redeliver(sequence, deliveryCount, notBefore)
+    this.#changing(id)?.directories[priority]?.redeliver(sequence, deliveryCount, notBefore)
   }
 
   horizon(id: OwnerId, sequence: number): void {
-    const owner = this.owners.get(id)
+    const owner = this.#changing(id)
     if (owner !== undefined) owner.horizon = Math.max(owner.horizon, sequence)
   }
 
@@ -148,9 +156,20 @@ export class JournalIndex implements SegmentUse {
     this.#segments.add(segment, entries, bytes)
   }
 
+  changing(id: OwnerId): void {
+    this.#changing(id)
+  }
+
   /** Entries that share a body share its parts too: each keeps them alive. */
   dropParts(location: Location): void {
     for (const part of this.parts.get(location) ?? []) this.#segments.add(segmentOf(part.location), -1, -part.length)
+  }
+
+  /** The owner, which is about to change. */
+  #changing(id: OwnerId): OwnerIndex | undefined {
+    const owner = this.owners.get(id)
+    if (owner !== undefined && this.onChanging !== undefined) this.onChanging(owner)
+    return owner
   }
 
   #liesIn(location: Location, segment: number): boolean {

@@ -69,6 +69,11 @@ export class OwnerIndex {
     return page
   }
 
+  /** Calls back with each of its pages. */
+  eachPage(visit: (page: IndexPage) => void): void {
+    for (const directory of this.directories) for (const page of directory?.pages ?? []) visit(page)
+  }
+
   get count(): number {
     let count = 0
     for (const directory of this.directories) count += directory?.liveCount ?? 0

@@ -27,7 +27,6 @@ export class PageCache {
   readonly #bytesMax: number
   /** Sealed pages whose columns are in memory, looked at in turn when there is too little room. */
   readonly #pages: IndexPage[]
-  readonly #dirty: Set<IndexPage>
   readonly #loading: Map<IndexPage, Promise<void>>
   readonly #wanted: Set<IndexPage>
   /** Pages on their way to the disk, which cannot be read there yet. */
@@ -44,7 +43,6 @@ export class PageCache {
     this.#events = events
     this.#bytesMax = sizes.pageCacheBytes
     this.#pages = []
-    this.#dirty = new Set()
     this.#loading = new Map()
     this.#wanted = new Set()
     this.#written = new Map()
@@ -68,7 +66,6 @@ export class PageCache {
   /** The page is not as it is on disk. */
   touch(page: IndexPage): void {
     page.isDirty = true
-    this.#dirty.add(page)
   }
 
   /** An entry of the page has changed: its columns may have become longer. */
@@ -106,7 +103,6 @@ export class PageCache {
   /** The page is in no directory any more. */
   drop(page: IndexPage): void {
     page.isGone = true
-    this.#dirty.delete(page)
     this.#wanted.delete(page)
     if (page.slot !== noSlot) this.files.release(page.slot)
     page.slot = noSlot
@@ -122,16 +118,12 @@ export class PageCache {
     }
   }
 
-  /** Everything that is not on disk as it is now; to be written with {@link write}. */
-  snapshot(): PageImage[] {
-    const images: PageImage[] = []
-    for (const page of this.#dirty) {
-      const image = this.#image(page)
-      page.isShared = true
-      images.push(image)
-    }
-    this.files.snapshotTaken()
-    return images
+  /** What is not on disk of a page as it is now, if anything; to be written with {@link write}. */
+  snapshot(page: IndexPage): PageImage | undefined {
+    if (!page.isDirty) return undefined
+    const image = this.#image(page)
+    page.isShared = true
+    return image
   }
 
   /** Writes pages and flushes them. */
@@ -157,7 +149,6 @@ export class PageCache {
     page.slot = this.files.allocate(columns, length)
     page.stamp = this.#lastStamp
     page.isDirty = false
-    this.#dirty.delete(page)
     this.#written.set(page, (this.#written.get(page) ?? 0) + 1)
     return { page, columns, length, firstSequence, slot: page.slot, stamp: page.stamp }
   }

@@ -80,9 +80,11 @@ async function fill(random: Random, batches: number, isClosed: boolean): Promise
       live.delete(`${owner}/${sequence}`)
     }
     await commit(store, batch)
+    // A checkpoint that is under way goes on.
+    await new Promise(setImmediate)
   }
   if (isClosed) await store.close()
-  else await new Promise(setImmediate)
+  else for (let turns = 0; turns < 50; turns += 1) await new Promise(setImmediate)
   return { disk, live: [...live.values()], frames: await framesOf(disk) }
 }
 
