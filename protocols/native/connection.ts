@@ -75,7 +75,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     this.#shared = shared
     this.#wire = wire
     this.output = wire.open(this)
-    this.#decoder = new Decoder(this, helloBytesMax)
+    this.#decoder = new Decoder(this, helloBytesMax, allocate)
     this.#deadline = shared.broker.deadline(this)
     this.#deliveries = new DeliveryWriter(shared.options.limits.frameBytesMax)
     this.#incoming = new Incoming(shared.options.limits.bodyBytesMax)
@@ -355,9 +355,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     const address = link.address ?? this.#address(facts.to)
     if (address instanceof BrokerError) return address
     if (source === undefined) return new BrokerError('deleted', 'the producer is closed')
-    // A copy: the chunk is as large as the socket likes, and the message may stay.
-    const content = Buffer.allocUnsafe(section.end - start)
-    putBytes(content, 0, section.bytes, start, section.end)
+    const content = this.#decoder.isAlone ? section.bytes.subarray(start, section.end) : copyOf(section, start)
     return new Message({
       address,
       format: nativeFormat,
@@ -425,6 +423,17 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     this.output.end()
     this.#wire.stream.resume()
   }
+}
+
+function allocate(bytes: number): Uint8Array {
+  return Buffer.allocUnsafe(bytes)
+}
+
+/** A copy: the chunk is as large as the socket likes, and the message may stay. */
+function copyOf({ bytes, end }: Cursor, start: number): Uint8Array {
+  const content = Buffer.allocUnsafe(end - start)
+  putBytes(content, 0, bytes, start, end)
+  return content
 }
 
 /** The shorter of what the two sides want; 0 if one wants none. */

@@ -28,8 +28,11 @@ const noBytes = new Uint8Array(0)
 export class Decoder {
   /** The largest frame that is taken; what goes past it ends the connection before it is kept. */
   frameBytesMax: number
+  /** During `onFrame`: the frame is alone in its bytes, which nobody else holds. */
+  isAlone: boolean
   readonly #handler: FrameHandler
   readonly #cursor: Cursor
+  readonly #allocate: (bytes: number) => Uint8Array
   #parts: Uint8Array[]
   #partsBytes: number
   /** Bytes that `#parts` must have before anything can be made of them. */
@@ -38,8 +41,15 @@ export class Decoder {
   #isPaused: boolean
   #isClosed: boolean
 
-  constructor(handler: FrameHandler, frameBytesMax: number) {
+  /** `allocate`: memory for a frame that comes in pieces; what is in it does not matter. */
+  constructor(
+    handler: FrameHandler,
+    frameBytesMax: number,
+    allocate: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
+  ) {
     this.frameBytesMax = frameBytesMax
+    this.isAlone = false
+    this.#allocate = allocate
     this.#handler = handler
     this.#cursor = new Cursor()
     this.#parts = []
@@ -66,7 +76,10 @@ export class Decoder {
       const lacking = Math.min(this.#needed - this.#partsBytes, rest.length)
       this.#keep(rest.subarray(0, lacking), 0)
       rest = rest.subarray(lacking)
-      if (this.#partsBytes >= this.#needed) this.#decode(this.#takeParts())
+      if (this.#partsBytes < this.#needed) continue
+      this.isAlone = this.#parts.length > 1
+      this.#decode(this.#takeParts())
+      this.isAlone = false
     }
   }
 
@@ -158,7 +171,7 @@ export class Decoder {
     const [only] = parts
     if (parts.length === 1 && only !== undefined) return only
     if (total === 0) return noBytes
-    const whole = new Uint8Array(total)
+    const whole = this.#allocate(total)
     let at = 0
     for (const part of parts) {
       whole.set(part, at)

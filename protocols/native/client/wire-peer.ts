@@ -115,7 +115,7 @@ export class WirePeer implements Peer, FrameHandler {
     const { environment, allocate } = options
     this.#options = options
     this.#events = events
-    this.#decoder = new Decoder(this, helloBytesMax)
+    this.#decoder = new Decoder(this, helloBytesMax, allocate)
     this.#transport = transport
     this.#outbox = new Outbox(transport, {
       allocate,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Cursor } from '../../../../protocols/native/cursor.ts'
+import { Decoder } from '../../../../protocols/native/decoder.ts'
 import { plainHead, readSection, SectionFacts, writeHead } from '../../../../protocols/native/section.ts'
 import { readValue, skipValue, writeNumber, writeValue } from '../../../../protocols/native/values.ts'
 import { GrowingBytes, putVarint, varintBytes } from '../../../../protocols/native/writer.ts'
@@ -225,4 +226,23 @@ test('what the broker needs of a section is what its reader sees', () => {
     }),
     seeded(),
   )
+})
+
+test('a frame that comes in pieces is alone in its bytes, and one among others is not', () => {
+  const alone: boolean[] = []
+  const decoder = new Decoder(
+    {
+      onPreface: () => undefined,
+      onFrame: () => alone.push(decoder.isAlone),
+      onMalformed: (fault) => {
+        throw fault
+      },
+    },
+    1000,
+  )
+  const ping = '00000003040007'
+  const bytes = Buffer.from(`${prefaceHex}${ping}${ping}${ping}${ping}`, 'hex')
+  decoder.push(bytes.subarray(0, 18))
+  decoder.push(bytes.subarray(18))
+  expect(alone).toEqual([false, true, false, false])
 })
