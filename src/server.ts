@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
-import { type LoadedProtocol, protocols } from '../protocols/index.ts'
-import { nativeFormat } from '../protocols/native/content.ts'
+import { contentFormats } from '../protocols/formats.ts'
+import { protocols } from '../protocols/index.ts'
 import { Address } from './address.ts'
 import { type Access, type Identity, openAccess } from './broker/access.ts'
 import { Broker } from './broker/broker.ts'
@@ -18,7 +18,7 @@ import {
 import { type Draft, draftMessage, embeddedFormat } from './embedded-format.ts'
 import { BrokerError } from './errors.ts'
 import { createLog, type Log, silentLog } from './log.ts'
-import type { Message } from './message.ts'
+import type { ContentFormat, Message } from './message.ts'
 import type { Protocol } from './protocol.ts'
 import { announce } from './running.ts'
 import type { Session, SessionEvents } from './session.ts'
@@ -114,7 +114,7 @@ export class Server {
   static async open(config: Config, log: Log, options: OpenOptions = {}): Promise<Server> {
     const parts = options.parts ?? { clock: systemClock, turn: new Turn() }
     const names = servedProtocols(config)
-    const loaded = await Promise.all(names.map((name) => load(name, config)))
+    const adapters = await Promise.all(names.map((name) => load(name, config)))
     let server: Server | undefined
     const store = await storeOf(config, parts.clock, options.waits === true)
     let hasFailed = false
@@ -124,15 +124,15 @@ export class Server {
       log.error({ error }, 'the store has failed; the broker stops')
       void server?.close(error)
     }
-    const broker = brokerOf({ config, store, loaded, log, parts }, onFailure)
+    const formats = config.store === 'memory' ? [] : await contentFormats()
+    const broker = brokerOf({ config, store, formats, log, parts }, onFailure)
     await broker.open()
     if (store instanceof JournalStore) reportOpened(store, log, onFailure)
-    for (const { protocol } of loaded) protocol.opened?.(broker)
+    for (const adapter of adapters) adapter.opened?.(broker)
     const { clock, turn, through } = parts
     const services = { clock, turn, slabs: new SlabPool(), limits: config.limits, through }
     const open: OpenListener[] = []
     try {
-      const adapters = loaded.map(({ protocol }) => protocol)
       for (const name of Object.keys(config.listeners) as ListenerName[]) {
         if (config.listeners[name]?.enabled !== true) continue
         const port = await listen(name, { config, adapters, services, broker, log })
@@ -259,14 +259,15 @@ function reportOpened(store: JournalStore, log: Log, onFailure: (error: BrokerEr
 interface Ingredients {
   readonly config: Config
   readonly store: MessageStore
-  readonly loaded: readonly LoadedProtocol[]
+  /** In which stored messages may be found. */
+  readonly formats: readonly ContentFormat[]
   readonly log: Log
   readonly parts: ServerParts
 }
 
-function brokerOf({ config, store, loaded, log, parts }: Ingredients, onFailure: (error: BrokerError) => void): Broker {
-  const known = [embeddedFormat, nativeFormat, ...loaded.flatMap((one) => one.formats)]
-  const formats = new Map(known.map((format) => [format.name, format]))
+function brokerOf(ingredients: Ingredients, onFailure: (error: BrokerError) => void): Broker {
+  const { config, store, log, parts } = ingredients
+  const formats = new Map([embeddedFormat, ...ingredients.formats].map((format) => [format.name, format]))
   return new Broker({
     name: config.name,
     clock: parts.clock,
@@ -288,7 +289,7 @@ function servedProtocols({ listeners }: Config): ProtocolName[] {
   return (Object.keys(protocols) as ProtocolName[]).filter((name) => listeners[name]?.enabled ?? isShared)
 }
 
-function load(name: ProtocolName, { limits, listeners }: Config): Promise<LoadedProtocol> {
+function load(name: ProtocolName, { limits, listeners }: Config): Promise<Protocol> {
   const serverName = `ManifoldMQ/${version}`
   const { messageBytesMax } = limits
   const defaults = defaultConfig().listeners

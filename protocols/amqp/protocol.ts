@@ -1,11 +1,7 @@
-import type { Broker, ContentFormat, Protocol, Wire } from '../../src/core.ts'
+import type { Broker, Protocol, Wire } from '../../src/core.ts'
 import { AmqpConnection } from './connection.ts'
 import { Containers } from './containers.ts'
-import { amqpFormat, opaqueFormat } from './content.ts'
 import { type AmqpOptions, defaultAmqpOptions } from './limits.ts'
-
-/** The content formats of AMQP messages, for the store to find them by name. */
-export const amqpFormats: readonly ContentFormat[] = [amqpFormat, opaqueFormat]
 
 /** AMQP 1.0. `serverName` is told to clients: `ManifoldMQ/1.0.0`. */
 export function createAmqp(serverName: string, options: Partial<AmqpOptions> = {}): Protocol {

@@ -1,14 +1,10 @@
-import type { Broker, ContentFormat, Protocol, Wire } from '../../src/core.ts'
+import type { Broker, Protocol, Wire } from '../../src/core.ts'
 import type { AuthMethods } from './auth.ts'
 import { MqttConnection } from './connection.ts'
-import { mqttFormat } from './content.ts'
 import { defaultMqttOptions, type MqttOptions } from './limits.ts'
 import { PacketType } from './packet.ts'
 import { Sessions } from './sessions.ts'
 import { SystemTopics } from './system-topics.ts'
-
-/** The content format of MQTT messages, for the store to find it by name. */
-export const mqttFormats: readonly ContentFormat[] = [mqttFormat]
 
 /**
  * MQTT 3.1, 3.1.1 and 5. `serverName` is told in `$SYS/broker/version`: `ManifoldMQ/1.0.0`. `methods`: of enhanced

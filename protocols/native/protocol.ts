@@ -1,12 +1,8 @@
-import type { Broker, ContentFormat, Protocol, Wire } from '../../src/core.ts'
+import type { Broker, Protocol, Wire } from '../../src/core.ts'
 import { NativeConnection } from './connection.ts'
-import { nativeFormat } from './content.ts'
 import { startsPreface } from './frame.ts'
 import { defaultNativeOptions, type NativeOptions } from './limits.ts'
 import { SectionFacts } from './section.ts'
-
-/** The content formats of native messages, for the store to find them by name. */
-export const nativeFormats: readonly ContentFormat[] = [nativeFormat]
 
 /** MNP/1 over wires. `serverName` is told to clients: `ManifoldMQ/1.0.0`. */
 export function createNative(serverName: string, options: Partial<NativeOptions> = {}): Protocol {

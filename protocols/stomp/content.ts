@@ -107,6 +107,13 @@ function isTextType(contentType: string): boolean {
   return type.startsWith('text/') || /^application\/(.+\+)?(json|xml)$/.test(type)
 }
 
+/** The content format of each version's messages. */
+export const stompFormats: Readonly<Record<Version, StompFormat>> = {
+  '1.0': new StompFormat('1.0'),
+  '1.1': new StompFormat('1.1'),
+  '1.2': new StompFormat('1.2'),
+}
+
 /** A message of another format as a STOMP client gets it. */
 export interface Encoded {
   /** Header lines and the blank line. */

@@ -1,19 +1,9 @@
-import type { Broker, ContentFormat, Protocol, Wire } from '../../src/core.ts'
+import type { Broker, Protocol, Wire } from '../../src/core.ts'
 import { StompConnection } from './connection.ts'
-import { StompFormat } from './content.ts'
+import { stompFormats } from './content.ts'
 import { OutgoingMessage } from './encoder.ts'
 import { FrameScratch } from './frame.ts'
-import type { Version } from './headers.ts'
 import { defaultStompOptions, type StompOptions } from './limits.ts'
-
-const formats: Readonly<Record<Version, StompFormat>> = {
-  '1.0': new StompFormat('1.0'),
-  '1.1': new StompFormat('1.1'),
-  '1.2': new StompFormat('1.2'),
-}
-
-/** The content formats of STOMP messages, for the store to find them by name. */
-export const stompFormats: readonly ContentFormat[] = Object.values(formats)
 
 /** STOMP 1.0, 1.1 and 1.2. `serverName` is told to clients: `ManifoldMQ/1.0.0`. */
 export function createStomp(serverName: string, options: Partial<StompOptions> = {}): Protocol {
@@ -27,7 +17,7 @@ export function createStomp(serverName: string, options: Partial<StompOptions> =
     takesWebSocketText: true,
     recognises,
     accept(wire: Wire, broker: Broker): void {
-      new StompConnection(wire, { broker, options: settings, serverName, scratch, outgoing, formats })
+      new StompConnection(wire, { broker, options: settings, serverName, scratch, outgoing, formats: stompFormats })
     },
   }
 }

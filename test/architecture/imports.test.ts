@@ -41,7 +41,7 @@ describe('the checker', () => {
     ['src/broker/queue.ts', "import type { MessageStore } from '../store/store.ts'"],
     ['src/broker/queue.ts', "import { type MessageStore, type WriteBatch } from '../store/store.ts'"],
     ['protocols/stomp/decoder.ts', "import type { BrokerError } from '../../src/core.ts'"],
-    ['protocols/mqtt/protocol.ts', "import { Aedes } from 'aedes'"],
+    ['protocols/amqp/connection.ts', "import rhea from 'rhea'"],
     ['src/server.ts', "// Date.now() and process.env stay where they are; import { pino } from 'pino'"],
     ['src/server.ts', "/* import { pino } from 'pino' */ const url = 'http://x'"],
     ['src/cli/start.ts', "import { Server } from '../server.ts'"],

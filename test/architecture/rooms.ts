@@ -60,7 +60,7 @@ const rooms: readonly Room[] = [
   },
   {
     name: 'table of protocols',
-    files: /^protocols\/index\.ts$/,
+    files: /^protocols\/(index|formats)\.ts$/,
     may: [/^protocols\//],
     mayTypes: [/^src\/core\.ts$/],
     node: nothing,
@@ -95,7 +95,7 @@ const rooms: readonly Room[] = [
   {
     name: 'data commands',
     files: /^src\/cli\/data\//,
-    may: [foundation, /^src\/cli\//, /^src\/config\.ts$/, /^src\/store\//, /^protocols\/index\.ts$/],
+    may: [foundation, /^src\/cli\//, /^src\/config\.ts$/, /^src\/store\//, /^protocols\/formats\.ts$/],
     node: noNetwork,
   },
   {
@@ -126,8 +126,6 @@ const packages: Readonly<Record<string, RegExp>> = {
   stompit: /^src\/(cli|cluster)\//,
   yaml: /^src\/config\//,
   zod: /^src\/config\//,
-  aedes: /^protocols\/mqtt\//,
-  'mqtt-packet': /^protocols\/mqtt\//,
   rhea: /^(protocols\/amqp|src\/cli|src\/cluster)\//,
   ws: /^src\/client\/websocket-class\.ts$/,
 }

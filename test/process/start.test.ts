@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, connect as dial, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connectAsync } from 'mqtt'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Running, type RunOptions, startAlone, startBroker } from '../support/command-line.ts'
 
@@ -154,6 +155,26 @@ describe('the data folder', () => {
     writeFileSync(join(folder, 'journal', 'epoch'), '{"epoch":9,"id":"another"}\n')
     expect(await broker.ended()).toBe(1)
     expect(broker.stderr).toContain("the data folder is not this broker's any more")
+    rmSync(folder, { recursive: true })
+  })
+
+  test('is served whatever protocol its messages came in, though that is spoken no more', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-start-'))
+    const mqtt = ['--set', 'listeners.mqtt.enabled=true', '--set', 'listeners.mqtt.port=0']
+    const { broker } = await start([...mqtt, '--data', folder])
+    await broker.until('ready mqtt')
+    await broker.until('\n')
+    const publisher = await connectAsync(/ready mqtt (\S+)/.exec(broker.stdout)?.[1]?.replace('tcp:', 'mqtt:') ?? '')
+    await publisher.publishAsync('$queue/orders', 'from a sensor', { qos: 1 })
+    await publisher.endAsync()
+    broker.signal('SIGTERM')
+    expect(await broker.ended()).toBe(0)
+    const { port } = await start(['--data', folder])
+    const client = dial(port, '127.0.0.1')
+    running.push(client)
+    client.write('CONNECT\naccept-version:1.2\nhost:x\n\n\0SUBSCRIBE\ndestination:/queue/orders\nid:1\n\n\0')
+    let text = ''
+    while (!text.includes('from a sensor')) text += String((await once(client, 'data'))[0])
     rmSync(folder, { recursive: true })
   })
 })

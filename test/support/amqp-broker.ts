@@ -1,6 +1,8 @@
+import { amqpFormat, opaqueFormat } from '../../protocols/amqp/content.ts'
 import type { AmqpOptions } from '../../protocols/amqp/limits.ts'
-import { amqpFormats, createAmqp } from '../../protocols/amqp/protocol.ts'
-import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
+import { createAmqp } from '../../protocols/amqp/protocol.ts'
+import { stompFormats } from '../../protocols/stomp/content.ts'
+import { createStomp } from '../../protocols/stomp/protocol.ts'
 import { openAccess } from '../../src/broker/access.ts'
 import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
 import type { PolicyRule } from '../../src/broker/policy.ts'
@@ -36,7 +38,7 @@ export class AmqpBroker {
     const limits = { ...defaultLimits, ...options.limits }
     const turn = new Turn()
     this.services = { clock: this.clock, turn, slabs: new SlabPool(), limits }
-    const formats = [...amqpFormats, ...stompFormats]
+    const formats = [amqpFormat, opaqueFormat, ...Object.values(stompFormats)]
     this.broker = new Broker({
       name: 'test',
       clock: this.clock,

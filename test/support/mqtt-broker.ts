@@ -1,7 +1,9 @@
 import type { AuthMethods } from '../../protocols/mqtt/auth.ts'
+import { mqttFormat } from '../../protocols/mqtt/content.ts'
 import type { MqttOptions } from '../../protocols/mqtt/limits.ts'
-import { createMqtt, mqttFormats } from '../../protocols/mqtt/protocol.ts'
-import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
+import { createMqtt } from '../../protocols/mqtt/protocol.ts'
+import { stompFormats } from '../../protocols/stomp/content.ts'
+import { createStomp } from '../../protocols/stomp/protocol.ts'
 import { openAccess } from '../../src/broker/access.ts'
 import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
 import type { PolicyRule } from '../../src/broker/policy.ts'
@@ -39,7 +41,7 @@ export class MqttBroker {
     const limits = { ...defaultLimits, ...options.limits }
     const turn = new Turn()
     this.services = { clock: this.clock, turn, slabs: new SlabPool(), limits }
-    const formats = [...mqttFormats, ...stompFormats]
+    const formats = [mqttFormat, ...Object.values(stompFormats)]
     this.broker = new Broker({
       name: 'test',
       clock: this.clock,

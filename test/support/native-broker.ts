@@ -7,9 +7,11 @@ import {
   type Dial,
   WirePeer,
 } from '../../protocols/native/client/index.ts'
+import { nativeFormat } from '../../protocols/native/content.ts'
 import type { NativeOptions } from '../../protocols/native/limits.ts'
-import { createNative, nativeFormats } from '../../protocols/native/protocol.ts'
-import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
+import { createNative } from '../../protocols/native/protocol.ts'
+import { stompFormats } from '../../protocols/stomp/content.ts'
+import { createStomp } from '../../protocols/stomp/protocol.ts'
 import { openAccess } from '../../src/broker/access.ts'
 import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
 import type { PolicyRule } from '../../src/broker/policy.ts'
@@ -70,7 +72,7 @@ export class NativeBroker implements AsyncDisposable {
     const limits = { ...defaultLimits, ...options.limits }
     const turn = new Turn()
     this.services = { clock: this.clock, turn, slabs: new SlabPool(), limits }
-    const formats = [...nativeFormats, ...stompFormats, embeddedFormat]
+    const formats = [nativeFormat, ...Object.values(stompFormats), embeddedFormat]
     this.broker = new Broker({
       name: 'test',
       clock: this.clock,

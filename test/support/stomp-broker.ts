@@ -1,6 +1,7 @@
+import { stompFormats } from '../../protocols/stomp/content.ts'
 import type { Version } from '../../protocols/stomp/headers.ts'
 import type { StompOptions } from '../../protocols/stomp/limits.ts'
-import { createStomp, stompFormats } from '../../protocols/stomp/protocol.ts'
+import { createStomp } from '../../protocols/stomp/protocol.ts'
 import { openAccess } from '../../src/broker/access.ts'
 import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
 import type { PolicyRule } from '../../src/broker/policy.ts'
@@ -43,7 +44,7 @@ export class StompBroker {
       limits,
       policies: options.policies ?? [],
       runId: 'run',
-      formats: (name) => stompFormats.find((format) => format.name === name),
+      formats: (name) => Object.values(stompFormats).find((format) => format.name === name),
       onFailure: () => undefined,
     })
     this.#protocol = createStomp('ManifoldMQ/test', options.stomp)

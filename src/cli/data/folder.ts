@@ -7,7 +7,7 @@ import { journalFolder, readJournal } from '../../store/open-journal.ts'
 import type { OwnerRecord } from '../../store/store.ts'
 import type { ConfigOptions } from '../config.ts'
 import { CommandError } from '../failure.ts'
-import { formatsOf } from './formats.ts'
+import { formatsByName } from './formats.ts'
 
 export type DataOptions = ConfigOptions
 
@@ -41,7 +41,7 @@ export async function withStore<T>(
   use: (open: OpenStore) => Promise<T>,
 ): Promise<T> {
   const folder = await storedFolder(options)
-  const formats = await formatsOf(options)
+  const formats = await formatsByName()
   const { store, isLive } = await readJournal(folder, holderName(command), mayRun)
   try {
     const owners = await store.open(formats)

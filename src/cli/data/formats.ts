@@ -1,28 +1,16 @@
-import { type ProtocolOptions, protocols } from '../../../protocols/index.ts'
-import { loadConfig } from '../../config.ts'
+import { contentFormats } from '../../../protocols/formats.ts'
 import { embeddedFormat } from '../../embedded-format.ts'
 import type { ContentFormat, Message, MessageView } from '../../message.ts'
-import type { ConfigOptions } from '../config.ts'
 
 /** Finds the format of a stored message by its name; one that nobody knows shows bytes and nothing else. */
-export async function formatsOf(options: ConfigOptions): Promise<(name: string) => ContentFormat> {
-  const { config } = await loadConfig({ file: options.config, data: options.data, set: options.set ?? [] })
-  const known = new Map([[embeddedFormat.name, embeddedFormat as ContentFormat]])
-  for (const name of Object.keys(protocols) as (keyof ProtocolOptions)[]) {
-    for (const format of await formatsOfProtocol(name, config.listeners[name])) known.set(format.name, format)
-  }
+export async function formatsByName(): Promise<(name: string) => ContentFormat> {
+  const formats = [embeddedFormat, ...(await contentFormats())]
+  const known = new Map<string, ContentFormat>(formats.map((format) => [format.name, format]))
   return (name) => {
     const found = known.get(name) ?? new OpaqueFormat(name)
     known.set(name, found)
     return found
   }
-}
-
-async function formatsOfProtocol<Name extends keyof ProtocolOptions>(
-  name: Name,
-  settings: ProtocolOptions[Name] | undefined,
-): Promise<readonly ContentFormat[]> {
-  return settings === undefined ? [] : (await protocols[name]('', settings)).formats
 }
 
 /** A format of which only the name is known. */
