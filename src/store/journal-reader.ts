@@ -102,7 +102,8 @@ export class JournalReader {
     for (const entry of run.entries) {
       const offset = offsetOf(entry.location)
       const payload = piece?.payload(offset, entry.bytes)
-      const content = payload === undefined ? undefined : await this.#contentOf(entry)
+      const parts = payload === undefined ? undefined : this.#parts.get(entry.location)
+      const content = parts === undefined ? undefined : await this.#assemble(parts)
       if (payload === undefined || content === 'unreadable') {
         unreadable.push({ entry, segment, offset, bytes: piece?.raw(offset, entry.bytes) })
       } else found.set(entry.sequence, this.#decode(entry, isDense ? payload : Buffer.from(payload), content, horizon))
@@ -134,10 +135,7 @@ export class JournalReader {
     }
   }
 
-  /** The content that is stored in parts; undefined if it is not. */
-  async #contentOf({ location }: IndexEntry): Promise<Buffer | undefined | 'unreadable'> {
-    const parts = this.#parts.size > 0 ? this.#parts.get(location) : undefined
-    if (parts === undefined) return undefined
+  async #assemble(parts: readonly Part[]): Promise<Buffer | 'unreadable'> {
     const pieces: Buffer[] = []
     for (const part of parts) {
       const offset = offsetOf(part.location)
@@ -154,7 +152,7 @@ export class JournalReader {
 function runsOf(entries: readonly IndexEntry[]): Run[] {
   const runs: Run[] = []
   let run: Run | undefined
-  for (const entry of [...entries].sort((left, right) => left.location - right.location)) {
+  for (const entry of inOrderOfPlaces(entries)) {
     const segment = segmentOf(entry.location)
     const offset = offsetOf(entry.location)
     const end = offset + entry.bytes
@@ -168,4 +166,13 @@ function runsOf(entries: readonly IndexEntry[]): Run[] {
     }
   }
   return runs
+}
+
+function inOrderOfPlaces(entries: readonly IndexEntry[]): readonly IndexEntry[] {
+  let last = 0
+  for (const { location } of entries) {
+    if (location < last) return [...entries].sort((left, right) => left.location - right.location)
+    last = location
+  }
+  return entries
 }

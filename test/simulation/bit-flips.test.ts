@@ -212,7 +212,7 @@ describe.each([
     const names = (await newestCheckpoint(disk)).map(({ name }) => name)
     for (let flip = 0; flip < 40; flip += 1) {
       const flipped = copyOf(disk)
-      for (const name of flip % 4 === 3 ? names : [names[flip % 2] as string]) {
+      for (const name of flip % 4 === 3 ? names : [names[flip % names.length] as string]) {
         const { length } = await flipped.readFile(name)
         flipped.flip(name, Math.floor(random() * length), Math.floor(random() * 8))
       }
