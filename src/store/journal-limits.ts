@@ -22,7 +22,7 @@ export const defaultJournalSizes: JournalSizes = {
   partBytes: 2 * 1024 * 1024,
   eagerBytes: 128 * 1024,
   checkpointBytes: 96 * 1024 * 1024,
-  pageCacheBytes: 64 * 1024 * 1024,
+  pageCacheBytes: 48 * 1024 * 1024,
   pageEntries: 4096,
 }
 
