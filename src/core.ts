@@ -1,6 +1,6 @@
 /** The door of the core: all that a protocol adapter may import. */
 export { Address, type AddressKind, covers, temporaryPrefix } from './address.ts'
-export type { Access, Action, Identity, Login } from './broker/access.ts'
+export type { Access, Action, Identity, Login, ScramUsers } from './broker/access.ts'
 export type { Broker } from './broker/broker.ts'
 export { deathAnnotations } from './broker/dead-letter.ts'
 export type { Deadline, Due } from './broker/deadlines.ts'
@@ -17,6 +17,7 @@ export {
   type MessageView,
 } from './message.ts'
 export type { Protocol } from './protocol.ts'
+export { type ScramLogin, ScramServer, type ScramStep, scramMechanism } from './scram/server.ts'
 export {
   accepted,
   type Consumer,

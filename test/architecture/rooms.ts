@@ -73,6 +73,13 @@ const rooms: readonly Room[] = [
     mayTypes: [/^src\/store\/store\.ts$/],
     node: nothing,
   },
+  {
+    name: 'src/scram',
+    files: /^src\/scram\//,
+    may: [foundation, /^src\/scram\//],
+    mayTypes: [/^src\/broker\/access\.ts$/],
+    node: /^node:(crypto|util)$/,
+  },
   { name: 'src/store', files: /^src\/store\//, may: [foundation, /^src\/store\//], node: noNetwork },
   {
     name: 'src/transport',
@@ -108,7 +115,7 @@ const rooms: readonly Room[] = [
   {
     name: 'door for adapters',
     files: /^src\/(core|protocol)\.ts$/,
-    may: [foundation, /^src\/protocol\.ts$/, /^src\/broker\//],
+    may: [foundation, /^src\/protocol\.ts$/, /^src\/(broker|scram)\//],
     mayTypes: [/^src\/transport\//],
     node: nothing,
   },
