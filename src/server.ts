@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { contentFormats } from '../protocols/formats.ts'
 import { protocols } from '../protocols/index.ts'
 import { Address } from './address.ts'
-import { type Access, type Identity, openAccess } from './broker/access.ts'
+import { type Access, type Identity, type Login, openAccess } from './broker/access.ts'
 import { Broker } from './broker/broker.ts'
 import { type Clock, systemClock, type Timer } from './clock.ts'
 import {
@@ -43,6 +43,8 @@ const stopMsMax = 2000
 export interface ServerOptions extends Omit<GivenConfig, 'log'> {
   /** A log of your own (pino, console), `false` for none, or settings. Default: warnings to standard error. */
   readonly log?: Log | false | GivenConfig['log']
+  /** Who may come in and do what. Default: everybody, everything. */
+  readonly access?: Access
 }
 
 /** An open port. */
@@ -71,6 +73,8 @@ export interface OpenOptions {
   /** Wait for the data folder if another process has it. */
   readonly waits?: boolean
   readonly parts?: ServerParts | undefined
+  /** Default: {@link openAccess}. */
+  readonly access?: Access | undefined
 }
 
 /** A broker with its listeners: what {@link Server.start} builds from a configuration. Several in one process are apart. */
@@ -102,12 +106,12 @@ export class Server {
 
   /** Starts an embedded broker. Throws a ConfigError for options that are wrong, a BrokerError for a port it cannot have. */
   static async start(options: ServerOptions = {}, parts?: ServerParts): Promise<Server> {
-    const { log, ...given } = options
+    const { log, access, ...given } = options
     const rest: GivenConfig = { ...given, store: given.store ?? (given.data === undefined ? 'memory' : 'journal') }
-    if (log === false) return Server.open(checkOptions(rest), silentLog, { parts })
-    if (isLog(log)) return Server.open(checkOptions(rest), log, { parts })
+    if (log === false) return Server.open(checkOptions(rest), silentLog, { parts, access })
+    if (isLog(log)) return Server.open(checkOptions(rest), log, { parts, access })
     const config = checkOptions({ ...rest, log: { level: 'warn', ...log } })
-    return Server.open(config, await createLog({ ...config.log, name: config.name }), { parts })
+    return Server.open(config, await createLog({ ...config.log, name: config.name }), { parts, access })
   }
 
   /** Starts a broker from a configuration that has been checked. */
@@ -125,7 +129,8 @@ export class Server {
       void server?.close(error)
     }
     const formats = config.store === 'memory' ? [] : await contentFormats()
-    const broker = brokerOf({ config, store, formats, log, parts }, onFailure)
+    const access = logged(options.access ?? openAccess, log)
+    const broker = brokerOf({ config, store, formats, access, parts }, onFailure)
     await broker.open()
     if (store instanceof JournalStore) reportOpened(store, log, onFailure)
     for (const adapter of adapters) adapter.opened?.(broker)
@@ -261,19 +266,19 @@ interface Ingredients {
   readonly store: MessageStore
   /** In which stored messages may be found. */
   readonly formats: readonly ContentFormat[]
-  readonly log: Log
+  readonly access: Access
   readonly parts: ServerParts
 }
 
 function brokerOf(ingredients: Ingredients, onFailure: (error: BrokerError) => void): Broker {
-  const { config, store, log, parts } = ingredients
+  const { config, store, access, parts } = ingredients
   const formats = new Map([embeddedFormat, ...ingredients.formats].map((format) => [format.name, format]))
   return new Broker({
     name: config.name,
     clock: parts.clock,
     turn: parts.turn,
     store,
-    access: logged(openAccess, log),
+    access,
     limits: config.limits,
     policies: config.destinations,
     runId: randomBytes(6).toString('hex'),
@@ -376,17 +381,27 @@ function why(error: Error | null): object {
 
 /** Writes a line for each client that comes in or is turned away. */
 function logged(access: Access, log: Log): Access {
+  const { scram } = access
+  const write = ({ protocol, remote, clientId }: Login, result: Identity | BrokerError): void => {
+    if (result instanceof BrokerError) log.warn({ protocol, remote, clientId, reason: result.message }, 'turned away')
+    else log.info({ protocol, remote, clientId, principal: result.principal }, 'connected')
+  }
   return {
     authenticate(login, answer) {
       access.authenticate(login, (result) => {
-        const { protocol, remote, clientId } = login
-        if (result instanceof BrokerError)
-          log.warn({ protocol, remote, clientId, reason: result.message }, 'turned away')
-        else log.info({ protocol, remote, clientId, principal: result.principal }, 'connected')
+        write(login, result)
         answer(result)
       })
     },
     authorise: (identity, action, address) => access.authorise(identity, action, address),
+    scram: scram && {
+      decoy: scram.decoy,
+      verifier: (login, answer) => scram.verifier(login, answer),
+      concluded(login, result) {
+        write(login, result)
+        scram.concluded?.(login, result)
+      },
+    },
   }
 }
 
