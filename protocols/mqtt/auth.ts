@@ -48,6 +48,7 @@ export class Authentication {
   readonly #method: AuthMethod
   readonly #login: AuthLogin
   #exchange: AuthExchange | undefined
+  #principal: string | undefined
 
   constructor(host: AuthHost, name: string, method: AuthMethod, login: AuthLogin) {
     this.#host = host
@@ -55,6 +56,7 @@ export class Authentication {
     this.#method = method
     this.#login = login
     this.#exchange = undefined
+    this.#principal = undefined
   }
 
   begin(data: Buffer | undefined): void {
@@ -106,6 +108,12 @@ export class Authentication {
       return
     }
     this.#exchange = undefined
+    const { principal } = result.identity
+    if (this.#principal !== undefined && this.#principal !== principal) {
+      this.#host.fail({ reason: Reason.notAuthorized, sentence: 'authenticated again, and as somebody else' })
+      return
+    }
+    this.#principal = principal
     this.#host.admitted(result.identity, writer.bytes)
   }
 }

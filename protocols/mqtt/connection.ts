@@ -25,6 +25,7 @@ import {
 } from './packet.ts'
 import { Property, PropertyWriter } from './properties.ts'
 import { faultOf, returnCode } from './reasons.ts'
+import { scramMethod } from './scram.ts'
 import type { MqttSession, SessionLink } from './session.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -203,7 +204,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
   }
 
   #authenticateBy(request: ConnectRequest, name: string): void {
-    const method = this.#methods.get(name)
+    const method = this.#methods.get(name) ?? scramMethod(name, this.#broker.access)
     if (method === undefined) {
       const sentence = `the authentication method "${name.slice(0, 64)}" is not known`
       this.fail({ reason: Reason.badAuthenticationMethod, sentence })
