@@ -5,6 +5,7 @@ import {
   type Due,
   type Identity,
   type Output,
+  ScramServer,
   type SendNumber,
   type Session,
   type SessionEvents,
@@ -367,11 +368,14 @@ export class AmqpConnection
   }
 
   #mechanisms(): ReturnType<typeof mechanismsFor> {
+    const { scram } = this.broker.access
+    const { remote, isLocal } = this.#wire
     return mechanismsFor(
       (user, password, answer) => this.#authenticate(user, password, answer),
       (identity) => {
         this.#identity = identity
       },
+      scram && new ScramServer(scram, { clientId: undefined, protocol: 'amqp', remote, isLocal }),
     )
   }
 

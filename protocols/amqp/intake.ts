@@ -23,6 +23,7 @@ export class Intake {
   readonly #transfer: Transfer
   readonly #flow: Flow
   readonly #disposition: Disposition
+  #isSaslBegun: boolean
 
   constructor(host: IntakeHost) {
     this.#host = host
@@ -30,13 +31,15 @@ export class Intake {
     this.#transfer = new Transfer()
     this.#flow = new Flow()
     this.#disposition = new Disposition()
+    this.#isSaslBegun = false
   }
 
-  /** A frame of the SASL layer. False: not one that a client may send. */
+  /** A frame of the SASL layer: one init, then responses. False: not one that a client may send now. */
   readSasl(frame: Frame): boolean {
     const cursor = this.#at(frame)
     const code = cursor.performative()
-    if (code !== Performative.saslInit && code !== Performative.saslResponse) return false
+    if (code !== (this.#isSaslBegun ? Performative.saslResponse : Performative.saslInit)) return false
+    this.#isSaslBegun = true
     this.#control(frame, cursor)
     return true
   }
