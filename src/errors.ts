@@ -29,14 +29,28 @@ const table = {
 
 export type ErrorCode = keyof typeof table
 
+/** Where a client should go instead: another broker that has what it asks for. */
+export interface Redirect {
+  /** The DNS name or IP address to connect to. */
+  readonly host: string
+  readonly port: number
+  /** The name that the other broker is to be asked for, as in TLS, if it is another one. */
+  readonly hostname?: string | undefined
+  /** The address to be used there, if it is another one. */
+  readonly address?: string | undefined
+}
+
 /** An error with a code of the table and a sentence for a person. Expected refusals return one; only set-up throws it. */
 export class BrokerError extends Error {
   override readonly name = 'BrokerError'
   readonly code: ErrorCode
+  /** For protocols that can say so; to the others it is the error of its code. */
+  readonly redirect: Redirect | undefined
 
-  constructor(code: ErrorCode, sentence: string, options?: { cause?: unknown }) {
+  constructor(code: ErrorCode, sentence: string, options?: { cause?: unknown; redirect?: Redirect }) {
     super(sentence, options)
     this.code = code
+    this.redirect = options?.redirect
   }
 
   get survives(): boolean {
