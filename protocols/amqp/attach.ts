@@ -8,6 +8,7 @@ import {
   type SubscribeRequest,
 } from '../../src/core.ts'
 import { kindOf, readAddress } from './addresses.ts'
+import { type Expiry, grantedExpiry, noExpiry } from './resume.ts'
 import {
   type AnsweredTerminus,
   answer,
@@ -30,10 +31,13 @@ export const attachFields = {
   source: 5,
   target: 6,
   unsettled: 7,
+  incompleteUnsettled: 8,
   initialDeliveryCount: 9,
   maxMessageSize: 10,
   desiredCapabilities: 12,
 } as const
+
+const forEver: Expiry = { policy: 'never', timeout: 0 }
 
 /** What attaching needs to know. */
 export interface AttachContext {
@@ -56,6 +60,10 @@ export interface ReceiverPlan {
   readonly temporary: Address | undefined
   /** The durable subscription that closing the link for good deletes. */
   readonly durableName: SubscriptionName | undefined
+  /** How long its unsettled state is kept. */
+  readonly expiry: Expiry
+  /** The source's address as it was asked for. */
+  readonly asked: string
 }
 
 export interface SubscriptionName {
@@ -75,6 +83,9 @@ export interface SenderPlan {
   readonly target: Record<string, unknown>
   readonly source: Record<string, unknown> | undefined
   readonly temporary: Address | undefined
+  readonly expiry: Expiry
+  /** The target's address as it was asked for. */
+  readonly asked: string
 }
 
 /** What a receiver's attach asks for, or why it cannot have it. */
@@ -90,11 +101,14 @@ export function planReceiver(context: AttachContext, fields: Fields): ReceiverPl
   const filters = readFilters(source.filters)
   const isTopic = address.kind === 'topic'
   const browse = !isTopic && source.distributionMode === 'copy'
-  const durable = isTopic && (source.durable > 0 || source.expiryPolicy === 'never')
+  const durable = isTopic && (source.durable > 0 || source.policy === 'never')
   const shared = isTopic && source.capabilities.includes('shared')
   const name = subscriptionName(linkName, shared, source.capabilities)
   const presettled = browse || fields.ubyte(attachFields.sndSettleMode) === 1
   const messageBytesMax = fields.ulong(attachFields.maxMessageSize) ?? 0
+  // A topic's subscription that is not durable ends with its link, whatever is asked for.
+  const canStay = !presettled && made === undefined && (durable || !isTopic)
+  const expiry = durable ? forEver : canStay ? grantedExpiry(source) : noExpiry
   return {
     presettled,
     messageBytesMax,
@@ -108,16 +122,18 @@ export function planReceiver(context: AttachContext, fields: Fields): ReceiverPl
       ...(durable || shared ? { name: name.name, durable, shared, isGlobal: name.isGlobal } : {}),
     },
     source: {
-      ...answer(source, answered(source, address, made, durable)),
+      ...answer(source, answered(source, address, made, durable), expiry),
       distribution_mode: browse ? 'copy' : 'move',
       ...(Object.keys(filters.applied).length === 0 ? {} : { filter: filters.applied }),
       ...(source.defaultOutcome === undefined ? {} : { default_outcome: source.defaultOutcome }),
       outcomes: [...outcomeNames],
     },
-    target: target === undefined || target === 'coordinator' ? undefined : answer(target, asAsked(target)),
+    target: target === undefined || target === 'coordinator' ? undefined : answer(target, asAsked(target), target),
     defaultOutcome: source.defaultOutcome,
     temporary: made,
     durableName: durable ? name : undefined,
+    expiry,
+    asked: source.address ?? '',
   }
 }
 
@@ -134,11 +150,19 @@ export function planSender(context: AttachContext, fields: Fields, target: Termi
     if (refusal !== undefined) return refusal
   }
   const source = readSource(fields.raw(attachFields.source))
+  const expiry = made === undefined ? grantedExpiry(target) : noExpiry
   return {
     address,
-    target: answer(target, answered(target, address, made, target.durable > 0)),
-    source: source === undefined ? undefined : answer(source, asAsked(source)),
+    // Of its state nothing outlives the broker: durable is its configuration alone.
+    target: answer(
+      { ...target, durable: Math.min(target.durable, 1) },
+      answered(target, address, made, target.durable > 0),
+      expiry,
+    ),
+    source: source === undefined ? undefined : answer(source, asAsked(source), source),
     temporary: made,
+    expiry,
+    asked: target.address ?? '',
   }
 }
 

@@ -1,5 +1,6 @@
 import type { BrokerError, ErrorCode } from '../../src/core.ts'
-import type { ErrorFields } from './control.ts'
+import { type ErrorFields, wrap } from './control.ts'
+import type { AmqpFault } from './frame.ts'
 
 /** The error conditions of part 2, section 2.8, and part 4, section 4.5.8, for the broker's codes. */
 const conditions: Readonly<Record<ErrorCode, string>> = {
@@ -25,7 +26,31 @@ const conditions: Readonly<Record<ErrorCode, string>> = {
   'timed-out': 'amqp:connection:forced',
 }
 
-/** The broker's error as AMQP says it. */
-export function errorOf(error: BrokerError): ErrorFields {
-  return { condition: conditions[error.code], description: error.message }
+/**
+ * The broker's error as AMQP says it. One that names another place is a redirect of the connection (part 2, section 2.8.16) or of
+ * a link (section 2.8.17), as `of` says.
+ */
+export function errorOf(error: BrokerError, of: 'connection' | 'link' = 'link'): ErrorFields {
+  const { redirect } = error
+  const description = error.message
+  if (redirect === undefined) return { condition: conditions[error.code], description }
+  const { host, port, hostname, address } = redirect
+  const info = {
+    ...(hostname === undefined ? {} : { hostname }),
+    'network-host': host,
+    port: wrap.ushort(port),
+    ...(of === 'connection' || address === undefined ? {} : { address }),
+  }
+  return { condition: `amqp:${of}:redirect`, description, info }
+}
+
+/** The peer broke the protocol in a way that ends the connection. */
+export class PeerFault extends Error {
+  override readonly name = 'PeerFault'
+  readonly fault: AmqpFault
+
+  constructor(fault: AmqpFault) {
+    super(fault.sentence)
+    this.fault = fault
+  }
 }

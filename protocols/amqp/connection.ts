@@ -13,18 +13,19 @@ import {
   type WireEvents,
 } from '../../src/core.ts'
 import { addressPrefixes } from './addresses.ts'
-import { errorOf } from './conditions.ts'
+import { errorOf, PeerFault } from './conditions.ts'
 import type { Containers } from './containers.ts'
-import { Control, type ControlFrame, type ControlHost, type ControlSession, type ErrorFields } from './control.ts'
+import { Control, type ControlFrame, type ControlHost, type ControlSession, type ErrorFields, wrap } from './control.ts'
 import { Decoder, type Frame, type FrameHandler } from './decoder.ts'
 import { writeEmptyFrame } from './encoder.ts'
 import { type AmqpFault, framingFault, Layer } from './frame.ts'
-import type { IncomingDelivery } from './incoming-link.ts'
+import { type IncomingDelivery, newDelivery } from './incoming-link.ts'
 import { Intake, type IntakeHost } from './intake.ts'
 import { type AmqpOptions, frameBytesMin, saslFrameBytesMax, sentFrameBytesMax } from './limits.ts'
 import { MessageReader } from './mapping.ts'
+import type { DetachedLinks } from './resume.ts'
 import { mechanismsFor } from './sasl.ts'
-import { AmqpSession, type ConnectionHost, PeerFault } from './session.ts'
+import { AmqpSession, type ConnectionHost } from './session.ts'
 import { Transactions } from './transactions.ts'
 import { FieldFault, Fields } from './typed.ts'
 
@@ -36,6 +37,7 @@ export interface Shared {
   readonly product: string
   readonly version: string
   readonly containers: Containers
+  readonly detached: DetachedLinks
 }
 
 const protocolHeader = Buffer.from([0x41, 0x4d, 0x51, 0x50, Layer.amqp, 1, 0, 0])
@@ -139,6 +141,14 @@ export class AmqpConnection
     return this.#session
   }
 
+  get container(): string {
+    return this.#container ?? ''
+  }
+
+  get detached(): DetachedLinks {
+    return this.#shared.detached
+  }
+
   get isOpen(): boolean {
     return this.#session !== undefined
   }
@@ -205,7 +215,7 @@ export class AmqpConnection
     this.#decoder.pause()
     this.#authenticate(undefined, undefined, (result) => {
       if (this.#isEnding) return
-      if (result instanceof BrokerError) this.#refuseOpen(errorOf(result))
+      if (result instanceof BrokerError) this.#refuseOpen(errorOf(result, 'connection'))
       else this.#open(result, containerId, isSole)
       this.#decoder.resume()
     })
@@ -254,7 +264,7 @@ export class AmqpConnection
 
   closed(error: BrokerError): void {
     this.#session = undefined
-    this.fail(errorOf(error))
+    this.fail(errorOf(error, 'connection'))
   }
 
   takeRefusal(): BrokerError | undefined {
@@ -395,7 +405,7 @@ export class AmqpConnection
       this.#refuseOpen({
         condition: 'amqp:invalid-field',
         description: `the container id "${containerId}" is in use by another connection`,
-        info: { 'invalid-field': 'container-id' },
+        info: { 'invalid-field': wrap.symbol('container-id') },
       })
       return
     }
@@ -403,7 +413,7 @@ export class AmqpConnection
     const identity = { ...found, clientId: containerId }
     const session = broker.connect(identity, this)
     if (session instanceof BrokerError) {
-      this.#refuseOpen(errorOf(session))
+      this.#refuseOpen(errorOf(session, 'connection'))
       return
     }
     this.#identity = identity
@@ -435,10 +445,11 @@ export class AmqpConnection
   #closeSession(how: 'clean' | 'lost'): void {
     const session = this.#session
     this.#session = undefined
-    this.#leaveContainer()
     this.transactions.close()
     session?.close(how)
     for (const one of this.#sessions) if (one !== undefined && !one.isEnded) one.drop()
+    this.#shared.detached.ended(this, this.#shared.broker.clock.now())
+    this.#leaveContainer()
   }
 
   #leaveContainer(): void {
@@ -463,20 +474,6 @@ export class AmqpConnection
     const beatAt = this.#beatMs > 0 ? this.#beatAt : Number.POSITIVE_INFINITY
     const at = Math.min(idleAt, beatAt)
     if (at !== Number.POSITIVE_INFINITY) this.#deadline.set(Math.max(at, now + 1))
-  }
-}
-
-function newDelivery(): IncomingDelivery {
-  return {
-    bytes: Buffer.alloc(0),
-    start: 0,
-    end: 0,
-    isOwn: false,
-    id: 0,
-    messageFormat: 0,
-    settled: false,
-    isSecond: false,
-    state: Buffer.alloc(0),
   }
 }
 

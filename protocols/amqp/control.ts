@@ -33,7 +33,7 @@ export interface ControlLink {
   readonly state: EndpointState
   readonly local: {
     readonly handle: number
-    readonly attach: Record<string, unknown>
+    readonly attach: Record<string, unknown> & { readonly value: unknown[] }
     readonly detach: Record<string, unknown>
   }
   readonly remote: { handle: number | undefined }
@@ -41,7 +41,7 @@ export interface ControlLink {
   set_target(fields: object): void
   open(): void
   detach(): void
-  close(error?: ErrorFields): void
+  close(error?: object): void
   remove(): void
 }
 
@@ -58,7 +58,7 @@ export interface ControlSession {
   on_end(frame: ControlFrame): void
   on_attach(frame: ControlFrame): void
   on_detach(frame: ControlFrame): void
-  end(error?: ErrorFields): void
+  end(error?: object): void
   remove(): void
 }
 
@@ -93,7 +93,7 @@ interface RheaConnection {
   is_server: boolean
   output(): void
   open(): void
-  close(error?: ErrorFields): void
+  close(error?: object): void
   dispatch(name: string): boolean
   sasl_failed(): void
   create_session(): ControlSession
@@ -271,15 +271,38 @@ export class Control {
   }
 }
 
-/** Error fields as rhea writes them. */
-export function errorFields(error: ErrorFields): ErrorFields {
-  return error.info === undefined ? { condition: error.condition, description: error.description } : error
+/** Error fields as rhea writes them. Of a map it would write the keys as strings, which have to be symbols. */
+export function errorFields(error: ErrorFields): object {
+  const { condition, description, info } = error
+  if (info === undefined) return { condition, description }
+  return { value: [types.wrap_symbol(condition), types.wrap_string(description), types.wrap_symbolic_map(info)] }
+}
+
+/** Index of `unsettled` in an attach. */
+const unsettledIndex = 7
+
+/** Sets the unsettled map of our attach: states by the bytes of their tags, which rhea by itself cannot have as keys. */
+export function setUnsettled(
+  link: ControlLink,
+  states: ReadonlyMap<Buffer, Typed | null>,
+  isIncomplete: boolean,
+): void {
+  const { attach } = link.local
+  attach.value[unsettledIndex] = (types as unknown as { wrap_map_as_map(map: unknown): Typed }).wrap_map_as_map(states)
+  if (isIncomplete) attach.incomplete_unsettled = true
 }
 
 /** Values for fields that rhea writes as they are. */
 export const wrap = {
   uint: (value: number): Typed => types.wrap_uint(value) as unknown as Typed,
   symbol: (value: string): Typed => types.wrap_symbol(value) as unknown as Typed,
+  ushort: (value: number): Typed => types.wrap_ushort(value) as unknown as Typed,
+  /** The state `rejected` (part 3, section 3.4.2). */
+  rejected: (error: ErrorFields): Typed =>
+    types.described(
+      types.wrap_ulong(0x25),
+      types.wrap_list([(types as unknown as { wrap_error(fields: object): never }).wrap_error(errorFields(error))]),
+    ) as unknown as Typed,
   /** A described list without fields: an outcome, for one. */
   empty: (descriptor: number): Typed =>
     types.described(types.wrap_ulong(descriptor), types.wrap_list([])) as unknown as Typed,

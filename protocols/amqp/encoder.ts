@@ -108,6 +108,13 @@ export function writePart(
   return to
 }
 
+/** The tag of a delivery that we send: its id in four bytes, here as characters. */
+export function tagOfId(id: number): string {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32BE(id, 0)
+  return bytes.toString('latin1')
+}
+
 /** A disposition of deliveries `first` to `last`. `role` true: as the receiver of them. */
 export function writeDisposition(
   sink: ByteSink,

@@ -3,6 +3,7 @@ import type { Flow, Frame, Transfer } from './decoder.ts'
 import type { AmqpFault } from './frame.ts'
 import { decodeFault } from './frame.ts'
 import { closeLink, type Link } from './link.ts'
+import type { ReceivedTags } from './resume.ts'
 
 /** One whole delivery on an incoming link; used again for the next one. */
 export interface IncomingDelivery {
@@ -18,6 +19,27 @@ export interface IncomingDelivery {
   isSecond: boolean
   /** The encoded delivery state; empty if there is none. */
   state: Buffer
+  /** Undefined: nobody asks for it. */
+  tag: string | undefined
+  /** It has been here before, and is in the unsettled map of its link: only its outcome is asked for. */
+  isResumed: boolean
+}
+
+/** One to be used again and again. */
+export function newDelivery(): IncomingDelivery {
+  return {
+    bytes: Buffer.alloc(0),
+    start: 0,
+    end: 0,
+    isOwn: false,
+    id: 0,
+    messageFormat: 0,
+    settled: false,
+    isSecond: false,
+    state: Buffer.alloc(0),
+    tag: undefined,
+    isResumed: false,
+  }
 }
 
 /** What a link does with its deliveries: sends them to a queue or topic, or takes them for requests to the coordinator. */
@@ -45,6 +67,21 @@ export interface IncomingLinkOptions {
   readonly messageBytesMax: number
   readonly initialDeliveryCount: number
   readonly isSecond: boolean
+  /** What is remembered of deliveries, if anything. */
+  readonly tags: ReceivedTags | undefined
+  /** Our unsettled map did not fit: the sender may only resume. */
+  readonly onlyResumes: boolean
+}
+
+/** What the first frame of a delivery of several says. */
+interface First {
+  id: number
+  messageFormat: number
+  settled: boolean
+  isSecond: boolean
+  state: Buffer
+  tag: string | undefined
+  resume: 'no' | 'known' | 'unknown'
 }
 
 const noBytes = Buffer.alloc(0)
@@ -58,12 +95,15 @@ export class IncomingLink implements Link {
   readonly #creditMax: number
   readonly #messageBytesMax: number
   readonly #isSecond: boolean
+  readonly #tags: ReceivedTags | undefined
+  readonly #onlyResumes: boolean
+  #isOver: boolean
   #credit: number
   #deliveryCount: number
   /** A delivery whose last frame has not come: its bytes, and what its first frame said. */
   #pieces: Buffer[] | undefined
   #partialBytes: number
-  #first: { id: number; messageFormat: number; settled: boolean; isSecond: boolean; state: Buffer }
+  #first: First
 
   constructor(host: IncomingHost, options: IncomingLinkOptions) {
     this.control = options.control
@@ -73,11 +113,22 @@ export class IncomingLink implements Link {
     this.#creditMax = options.credit
     this.#messageBytesMax = options.messageBytesMax
     this.#isSecond = options.isSecond
+    this.#tags = options.tags
+    this.#onlyResumes = options.onlyResumes
+    this.#isOver = false
     this.#credit = 0
     this.#deliveryCount = options.initialDeliveryCount
     this.#pieces = undefined
     this.#partialBytes = 0
-    this.#first = { id: -1, messageFormat: 0, settled: false, isSecond: false, state: noBytes }
+    this.#first = {
+      id: -1,
+      messageFormat: 0,
+      settled: false,
+      isSecond: false,
+      state: noBytes,
+      tag: undefined,
+      resume: 'no',
+    }
   }
 
   /** Gives credit again once half of it is used, unless the connection holds its senders. */
@@ -116,6 +167,11 @@ export class IncomingLink implements Link {
     this.#end(false)
   }
 
+  /** The sender has settled deliveries. */
+  onSettled(first: number, last: number): void {
+    this.#tags?.settled(first, last)
+  }
+
   /** Closes the link for an error of the broker. */
   refuse(error: ErrorFields): void {
     closeLink(this, error)
@@ -124,6 +180,8 @@ export class IncomingLink implements Link {
   #end(isForGood: boolean): void {
     this.isClosed = true
     this.#forgetPartial()
+    if (this.#isOver) return
+    this.#isOver = true
     this.#sink.closed(isForGood)
   }
 
@@ -140,6 +198,20 @@ export class IncomingLink implements Link {
       this.replenish()
       return undefined
     }
+    if (this.#onlyResumes && !transfer.resume) {
+      // Part 2, section 2.7.3, incomplete-unsettled.
+      this.refuse({
+        condition: 'amqp:not-allowed',
+        description: 'a new delivery while the unsettled map is incomplete',
+      })
+      return undefined
+    }
+    const tag = this.#tags === undefined ? undefined : tagOf(transfer, frame)
+    const resume = transfer.resume
+      ? tag !== undefined && this.#tags?.resumable(tag) !== undefined
+        ? 'known'
+        : 'unknown'
+      : 'no'
     const isSecond = transfer.rcvSettleMode < 0 ? this.#isSecond : transfer.rcvSettleMode === 1
     const state =
       transfer.stateEnd > transfer.stateStart ? frame.bytes.subarray(transfer.stateStart, transfer.stateEnd) : noBytes
@@ -149,11 +221,19 @@ export class IncomingLink implements Link {
       this.#first.messageFormat = Math.max(transfer.messageFormat, 0)
       this.#first.settled = transfer.settled === true
       this.#first.isSecond = isSecond
+      this.#first.tag = tag
+      this.#first.resume = resume
       this.#first.state = state.length === 0 ? noBytes : Buffer.from(state)
       this.#collect(transfer, frame)
       return undefined
     }
+    if (resume === 'unknown') {
+      this.replenish()
+      return undefined
+    }
     const { delivery } = this.#host
+    delivery.tag = tag
+    delivery.isResumed = resume === 'known'
     delivery.bytes = frame.bytes
     delivery.start = transfer.payloadStart
     delivery.end = frame.end
@@ -168,6 +248,8 @@ export class IncomingLink implements Link {
   }
 
   #collect(transfer: Transfer, frame: Frame): void {
+    // What is resumed is here already, or not to be looked at (part 2, section 2.7.5).
+    if (this.#first.resume !== 'no') return
     const bytes = frame.end - transfer.payloadStart
     this.#partialBytes += bytes
     if (this.#partialBytes > this.#messageBytesMax) {
@@ -188,6 +270,12 @@ export class IncomingLink implements Link {
     const first = this.#first
     const bytes = Buffer.concat(pieces)
     this.#forgetPartial()
+    if (first.resume === 'unknown') {
+      this.replenish()
+      return
+    }
+    delivery.tag = first.tag
+    delivery.isResumed = first.resume === 'known'
     delivery.bytes = bytes
     delivery.start = 0
     delivery.end = bytes.length
@@ -224,4 +312,9 @@ export class IncomingLink implements Link {
   #answer(): void {
     this.#host.writeFlow(this.control.local.handle, this.#deliveryCount, this.#credit, false)
   }
+}
+
+/** The bytes of a tag as characters. */
+function tagOf({ tagStart, tagLength }: Transfer, { bytes }: Frame): string | undefined {
+  return tagLength < 0 ? undefined : bytes.toString('latin1', tagStart, tagStart + tagLength)
 }

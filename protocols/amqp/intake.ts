@@ -1,6 +1,7 @@
+import { PeerFault } from './conditions.ts'
 import { Disposition, Flow, type Frame, isSound, Transfer } from './decoder.ts'
 import { type AmqpFault, Code, Cursor, decodeFault, Performative } from './frame.ts'
-import { type AmqpSession, PeerFault } from './session.ts'
+import type { AmqpSession } from './session.ts'
 import { FieldFault } from './typed.ts'
 
 /** Where frames go once they are read. */

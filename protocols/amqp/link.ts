@@ -1,4 +1,4 @@
-import type { ControlLink, ErrorFields } from './control.ts'
+import { type ControlLink, type ErrorFields, errorFields } from './control.ts'
 import type { Flow, Frame, Transfer } from './decoder.ts'
 import type { AmqpFault } from './frame.ts'
 
@@ -21,5 +21,32 @@ export function closeLink(link: Link, error: ErrorFields): void {
   if (link.isClosed) return
   link.isClosed = true
   link.drop()
-  link.control.close(error)
+  link.control.close(errorFields(error))
+}
+
+/** A link that was refused and whose peer has yet to detach. */
+export class RefusedLink implements Link {
+  readonly control: ControlLink
+  isClosed: boolean
+
+  constructor(control: ControlLink) {
+    this.control = control
+    this.isClosed = true
+  }
+
+  onFlow(): void {
+    // On its way before the peer saw the detach.
+  }
+
+  onTransfer(): undefined {
+    return undefined
+  }
+
+  onDetach(): void {
+    // Nothing belongs to it.
+  }
+
+  drop(): void {
+    // Nothing belongs to it.
+  }
 }

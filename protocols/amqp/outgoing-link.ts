@@ -14,12 +14,13 @@ import { errorOf } from './conditions.ts'
 import { amqpFormat, annotate, annotationEntries, bufferOf, opaqueFormat, opaqueHeadBytes } from './content.ts'
 import type { ControlLink } from './control.ts'
 import type { Flow } from './decoder.ts'
-import type { OutgoingTransfer } from './encoder.ts'
+import { type OutgoingTransfer, tagOfId } from './encoder.ts'
 import { type AmqpFault, serialGap } from './frame.ts'
 import { creditMax } from './limits.ts'
 import { closeLink, type Link } from './link.ts'
 import { mergeAnnotations, readAnnotations } from './outcomes.ts'
 import type { OutgoingLane } from './outgoing.ts'
+import { type KeptSent, type Placed, placed, tagsMax } from './resume.ts'
 
 const noBytes = new Uint8Array(0)
 /** A header section and added annotations, as a rule. */
@@ -38,6 +39,12 @@ export interface OutgoingLinkOptions {
   readonly now: () => number
   /** The peer has closed the link for good: what belongs to it is deleted. */
   readonly onClosed: () => void
+  /** The link is over: what was unsettled, and has gone back. */
+  readonly onDropped: (kept: KeptSent) => void
+  /** Outcomes of deliveries before the link was attached again, by their places in the queue. */
+  readonly answered: Map<Placed, Outcome>
+  /** The receiver has sent an incomplete unsettled map: no new deliveries (part 2, section 2.7.3). */
+  readonly isMute: boolean
 }
 
 /** A link on which the broker sends: one subscription. */
@@ -50,6 +57,11 @@ export class OutgoingLink implements Link, Consumer {
   readonly #lane: OutgoingLane
   readonly #now: () => number
   readonly #onClosed: () => void
+  readonly #onDropped: (kept: KeptSent) => void
+  readonly #isMute: boolean
+  /** Undefined when there are none, as nearly always. */
+  #answered: Map<Placed, Outcome> | undefined
+  #isOver: boolean
   #subscription: Subscription | undefined
   /** Part 2, section 2.6.7: what the receiver allows, and how many deliveries there have been, modulo 2^32. */
   #credit: number
@@ -67,6 +79,10 @@ export class OutgoingLink implements Link, Consumer {
     this.#lane = lane
     this.#now = options.now
     this.#onClosed = options.onClosed
+    this.#onDropped = options.onDropped
+    this.#isMute = options.isMute
+    this.#answered = options.answered.size === 0 ? undefined : options.answered
+    this.#isOver = false
     this.#subscription = undefined
     this.#credit = 0
     this.#deliveryCount = 0
@@ -76,7 +92,7 @@ export class OutgoingLink implements Link, Consumer {
 
   open(subscription: Subscription): void {
     this.#subscription = subscription
-    this.#isWithheld = this.#lane.isShut
+    this.#isWithheld = this.#isMute || this.#lane.isShut
   }
 
   onTransfer(): AmqpFault {
@@ -96,6 +112,7 @@ export class OutgoingLink implements Link, Consumer {
   }
 
   deliver(delivery: Delivery): void {
+    if (this.#answered !== undefined && this.#isAnswered(delivery, this.#answered)) return
     const { message } = delivery
     const lane = this.#lane
     if (this.#messageBytesMax > 0 && !this.#fits(delivery)) return
@@ -107,6 +124,18 @@ export class OutgoingLink implements Link, Consumer {
     this.#credit -= 1
     this.#deliveryCount = (this.#deliveryCount + 1) >>> 0
     lane.write()
+  }
+
+  /** Settles what the receiver has told of when it attached again; it used up no credit of the link. */
+  #isAnswered(delivery: Delivery, answered: Map<Placed, Outcome>): boolean {
+    const place = placed(delivery)
+    const outcome = answered.get(place)
+    if (outcome === undefined) return false
+    answered.delete(place)
+    if (answered.size === 0) this.#answered = undefined
+    this.#subscription?.settle(delivery, outcome)
+    this.#subscription?.addCredit(1)
+    return true
   }
 
   /**
@@ -131,6 +160,8 @@ export class OutgoingLink implements Link, Consumer {
   }
 
   onDetach(closed: boolean): void {
+    // Closed for good, nothing of it is kept.
+    if (closed) this.#isOver = true
     this.drop()
     if (closed) this.#onClosed()
   }
@@ -140,8 +171,16 @@ export class OutgoingLink implements Link, Consumer {
     this.isClosed = true
     const subscription = this.#subscription
     this.#subscription = undefined
+    if (!this.#isOver) this.#onDropped(this.#kept())
+    this.#isOver = true
     this.#lane.forget(this)
     subscription?.close()
+  }
+
+  #kept(): KeptSent {
+    const held = this.#lane.unsettled.ofLink(this).slice(-tagsMax)
+    const unsettled = new Map(held.map(([id, delivery]) => [tagOfId(id), placed(delivery)]))
+    return { role: 'sender', unsettled, answered: this.#answered ?? new Map() }
   }
 
   settle(delivery: Delivery, outcome: Outcome, transaction?: Transaction): void {
@@ -155,7 +194,7 @@ export class OutgoingLink implements Link, Consumer {
 
   /** The session may send no more frames, or may again. */
   withhold(isShut: boolean): void {
-    if (this.#isWithheld === isShut || this.isClosed) return
+    if (this.#isMute || this.#isWithheld === isShut || this.isClosed) return
     this.#isWithheld = isShut
     const subscription = this.#subscription
     if (subscription === undefined) return
@@ -176,7 +215,7 @@ export class OutgoingLink implements Link, Consumer {
   #drain(): void {
     this.#isDraining = true
     const subscription = this.#subscription
-    if (subscription === undefined) this.#drained()
+    if (subscription === undefined || this.#isMute) this.#drained()
     else if (!this.#isWithheld) this.#drainCore(subscription)
   }
 

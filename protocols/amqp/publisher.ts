@@ -5,6 +5,7 @@ import { acceptedState } from './encoder.ts'
 import type { DeliverySink, IncomingDelivery, IncomingLink } from './incoming-link.ts'
 import { type MessageReader, opaqueMessage } from './mapping.ts'
 import { readState, rejectedState, transactionalState } from './outcomes.ts'
+import type { ReceivedTags } from './resume.ts'
 import type { OpenTransaction, Transactions } from './transactions.ts'
 
 /** What a publisher needs of its connection and session. */
@@ -28,28 +29,55 @@ export class Publisher implements DeliverySink {
   readonly #address: Address | undefined
   readonly #resolve: (to: string) => Address | BrokerError
   readonly #onClosed: (isForGood: boolean) => void
+  readonly #tags: ReceivedTags | undefined
 
+  /** `tags`: where deliveries are noted, if they are. */
   constructor(
     host: PublisherHost,
     address: Address | undefined,
     resolve: (to: string) => Address | BrokerError,
     onClosed: (isForGood: boolean) => void,
+    tags: ReceivedTags | undefined,
   ) {
     this.#host = host
     this.#address = address
     this.#resolve = resolve
     this.#onClosed = onClosed
+    this.#tags = tags
   }
 
   take(delivery: IncomingDelivery, _link: IncomingLink): ErrorFields | undefined {
+    if (delivery.isResumed) return this.#resume(delivery)
     const message = this.#messageOf(delivery)
     if ('condition' in message) return this.#reject(delivery, message, undefined)
     if (delivery.state.length > 0) return this.#takeWithin(delivery, message)
     const number = this.#host.session.send(message)
     const refusal = this.#host.takeRefusal()
     if (refusal !== undefined) return this.#reject(delivery, errorOf(refusal), undefined)
-    if (!delivery.settled) this.#host.awaitConfirm(number, delivery)
+    if (!delivery.settled) {
+      this.#host.awaitConfirm(number, delivery)
+      this.#note(delivery, number)
+    }
     return undefined
+  }
+
+  /** Part 2, section 2.6.13: what has been handed over is accepted once all before it is safe; what was refused stays so. */
+  #resume(delivery: IncomingDelivery): undefined {
+    const { tag = '' } = delivery
+    const state = this.#tags?.resumable(tag)
+    this.#tags?.forget(tag)
+    if (delivery.settled || state === undefined) return
+    if (typeof state === 'object') {
+      this.#reject(delivery, state, undefined)
+      return
+    }
+    const number = this.#host.session.sync()
+    this.#host.awaitConfirm(number, delivery)
+    this.#note(delivery, number)
+  }
+
+  #note({ tag, id, isSecond }: IncomingDelivery, state: SendNumber | ErrorFields): void {
+    if (tag !== undefined) this.#tags?.note(tag, { id, isSecond, state })
   }
 
   closed(isForGood: boolean): void {
@@ -82,6 +110,7 @@ export class Publisher implements DeliverySink {
   #reject(delivery: IncomingDelivery, error: ErrorFields, open: OpenTransaction | undefined): ErrorFields | undefined {
     if (delivery.settled) return error
     const rejected = rejectedState(error.condition, error.description)
+    if (open === undefined) this.#note(delivery, error)
     const state = open === undefined ? rejected : transactionalState(open.id, rejected)
     this.#host.writeOutcome(delivery.id, !delivery.isSecond, state)
     return undefined

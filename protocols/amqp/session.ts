@@ -1,31 +1,44 @@
-import { type Address, type Broker, BrokerError, type Identity, type SendNumber, type Session } from '../../src/core.ts'
+import { type Address, BrokerError, type SendNumber, type Session } from '../../src/core.ts'
 import { attachFields, type LookUpPlan, planReceiver, planSender, type ReceiverPlan, resolve } from './attach.ts'
-import { errorOf } from './conditions.ts'
+import { errorOf, PeerFault } from './conditions.ts'
 import { Confirms } from './confirms.ts'
-import { type ControlFrame, type ControlLink, type ControlSession, type ErrorFields, wrap } from './control.ts'
+import {
+  type ControlFrame,
+  type ControlLink,
+  type ControlSession,
+  type ErrorFields,
+  errorFields,
+  setUnsettled,
+  wrap,
+} from './control.ts'
 import type { Disposition, Flow, Frame, Transfer } from './decoder.ts'
 import { type ByteSink, writeDisposition } from './encoder.ts'
 import { type AmqpFault, framingFault } from './frame.ts'
-import { type DeliverySink, type IncomingDelivery, type IncomingHost, IncomingLink } from './incoming-link.ts'
+import {
+  type DeliverySink,
+  type IncomingDelivery,
+  type IncomingHost,
+  IncomingLink,
+  type IncomingLinkOptions,
+} from './incoming-link.ts'
 import { type AmqpOptions, incomingWindow } from './limits.ts'
-import { closeLink, type Link } from './link.ts'
+import { closeLink, type Link, RefusedLink } from './link.ts'
 import type { MessageReader } from './mapping.ts'
 import { readState, stateOf } from './outcomes.ts'
 import { type LaneHost, OutgoingLane } from './outgoing.ts'
 import { OutgoingLink } from './outgoing-link.ts'
 import { Publisher, type PublisherHost } from './publisher.ts'
+import { noTags, nothingKept, Reattachment, type ReattachmentHost } from './reattach.ts'
+import type { Confirmed } from './resume.ts'
 import { defaultOutcome, readTarget } from './terminus.ts'
 import { Coordinator, type CoordinatorHost, type Transactions, transactionCapabilities } from './transactions.ts'
 import { FieldFault, Fields } from './typed.ts'
 
 /** What a session needs of its connection. */
-export interface ConnectionHost {
-  readonly broker: Broker
-  readonly identity: Identity
+export interface ConnectionHost extends ReattachmentHost {
   readonly session: Session
   readonly options: AmqpOptions
   readonly output: ByteSink
-  readonly frameBytesMax: number
   readonly now: number
   readonly reader: MessageReader
   readonly delivery: IncomingDelivery
@@ -49,6 +62,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
   readonly channel: number
   readonly #host: ConnectionHost
   /** By the peer's handle. */
+  readonly #reattachment: Reattachment
   readonly #links: (Link | undefined)[]
   readonly #outgoingLinks: Set<OutgoingLink>
   readonly #incomingLinks: Set<IncomingLink>
@@ -56,6 +70,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
   /** Frames that the peer may still send. */
   #windowLeft: number
   #stolen: number
+  readonly #confirmed: Confirmed
   isEnded: boolean
 
   constructor(host: ConnectionHost, control: ControlSession, begin: Fields) {
@@ -69,6 +84,8 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     this.#nextIncomingId = begin.uint(1) ?? 0
     this.#windowLeft = incomingWindow
     this.#stolen = 0
+    this.#confirmed = { upTo: 0 }
+    this.#reattachment = new Reattachment(host, this, this.#confirmed)
     this.isEnded = false
     this.outgoing = new OutgoingLane(this, begin.uint(2) ?? 0)
     this.#override(control)
@@ -143,6 +160,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
   }
 
   confirmed(upTo: SendNumber): void {
+    this.#confirmed.upTo = upTo
     this.confirms.confirmed(upTo, this.output, this.channel)
   }
 
@@ -185,8 +203,12 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
   /** Part 2, section 2.7.6. */
   onDisposition(disposition: Disposition, bytes: Buffer): void {
     if (this.isEnded) return
-    // What a sender settles last, or says of what we have settled, changes nothing any more.
-    if (!disposition.role) return
+    if (!disposition.role) {
+      // What a sender says changes nothing any more; what it settles it will not ask about.
+      if (disposition.settled)
+        for (const link of this.#incomingLinks) link.onSettled(disposition.first, disposition.last)
+      return
+    }
     const state = readState(bytes, disposition.stateStart, disposition.stateEnd)
     if (state === undefined) {
       this.#fail({ condition: 'amqp:decode-error', sentence: 'a delivery state that cannot be read' })
@@ -201,7 +223,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
   end(error: ErrorFields): void {
     if (this.isEnded) return
     this.drop()
-    this.control.end(error)
+    this.control.end(errorFields(error))
   }
 
   /** Gives back all that its links hold. */
@@ -214,6 +236,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     this.#links.length = 0
     this.#outgoingLinks.clear()
     this.#incomingLinks.clear()
+    this.#reattachment.ended()
   }
 
   #settle(disposition: Disposition, outcome: Parameters<OutgoingLane['settle']>[1]): void {
@@ -279,7 +302,8 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
       this.#refuse(link, handle, new BrokerError('limit-exceeded', `more than ${linksMax} links (linksMax)`))
       return
     }
-    if (fields.hasMap(attachFields.unsettled)) link.local.attach.unsettled = {}
+    // What is known is told once it has been found; never a map to a peer that has none.
+    if (fields.hasMap(attachFields.unsettled)) setUnsettled(link, new Map(), false)
     if (isReceiver) this.#attachReceiver(link, handle, fields)
     else this.#attachSender(link, handle, fields)
   }
@@ -317,7 +341,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
       this.#refuse(control, handle, plan)
       return
     }
-    const link = this.#outgoingLink(control, plan)
+    const link = this.#outgoingLink(control, plan, fields)
     const held = 'request' in plan ? this.session.subscribe({ ...plan.request, consumer: link }) : undefined
     if (held instanceof BrokerError) {
       if ('request' in plan) this.#deleteTemporary(plan.temporary)
@@ -337,8 +361,9 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     control.open()
   }
 
-  #outgoingLink(control: ControlLink, plan: ReceiverPlan | LookUpPlan): OutgoingLink {
+  #outgoingLink(control: ControlLink, plan: ReceiverPlan | LookUpPlan, fields: Fields): OutgoingLink {
     const isSubscription = 'request' in plan
+    const resumption = isSubscription ? this.#reattachment.ofSender(fields, plan.asked, plan.expiry) : nothingKept
     return new OutgoingLink(this.outgoing, {
       control,
       presettled: isSubscription && plan.presettled,
@@ -350,6 +375,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
         if (durableName !== undefined) this.session.deleteSubscription(durableName.name, durableName.isGlobal)
         if (isSubscription) this.#deleteTemporary(plan.temporary)
       },
+      ...resumption,
     })
   }
 
@@ -371,18 +397,27 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     control.set_target(plan.target)
     if (plan.source !== undefined) control.set_source(plan.source)
     const { broker } = this.#host
+    const resumption = this.#reattachment.ofReceiver(control, fields, plan.asked, plan.expiry)
     const publisher = new Publisher(
       this,
       plan.address,
       (to) => resolve(broker, to),
       (isForGood) => {
         if (isForGood) this.#deleteTemporary(plan.temporary)
+        else resumption.keep()
       },
+      resumption.tags,
     )
-    this.#openIncoming(control, handle, fields, publisher)
+    this.#openIncoming(control, handle, fields, publisher, resumption)
   }
 
-  #openIncoming(control: ControlLink, handle: number, fields: Fields, sink: DeliverySink): void {
+  #openIncoming(
+    control: ControlLink,
+    handle: number,
+    fields: Fields,
+    sink: DeliverySink,
+    { tags, onlyResumes }: Pick<IncomingLinkOptions, 'tags' | 'onlyResumes'> = noTags,
+  ): void {
     const { linkCredit, limits } = this.#host.options
     const rcvSettleMode = fields.ubyte(attachFields.rcvSettleMode) ?? 0
     const { attach } = control.local
@@ -396,6 +431,8 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
       messageBytesMax: limits.messageBytesMax,
       initialDeliveryCount: fields.uint(attachFields.initialDeliveryCount) ?? 0,
       isSecond: rcvSettleMode === 1,
+      tags,
+      onlyResumes,
     })
     this.#links[handle] = link
     this.#incomingLinks.add(link)
@@ -407,7 +444,7 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
   #refuse(control: ControlLink, handle: number, error: BrokerError): void {
     this.#links[handle] = new RefusedLink(control)
     control.open()
-    control.close(errorOf(error))
+    control.close(errorFields(errorOf(error, 'link')))
   }
 
   #deleteTemporary(address: Address | undefined): void {
@@ -448,44 +485,6 @@ export class AmqpSession implements LaneHost, IncomingHost, PublisherHost, Coord
     }
     this.#host.sessionEnded(this)
     control.remove()
-  }
-}
-
-/** A link that was refused and whose peer has yet to detach. */
-class RefusedLink implements Link {
-  readonly control: ControlLink
-  isClosed: boolean
-
-  constructor(control: ControlLink) {
-    this.control = control
-    this.isClosed = true
-  }
-
-  onFlow(): void {
-    // On its way before the peer saw the detach.
-  }
-
-  onTransfer(): undefined {
-    return undefined
-  }
-
-  onDetach(): void {
-    // Nothing belongs to it.
-  }
-
-  drop(): void {
-    // Nothing belongs to it.
-  }
-}
-
-/** The peer broke the protocol in a way that ends the connection. */
-export class PeerFault extends Error {
-  override readonly name = 'PeerFault'
-  readonly fault: AmqpFault
-
-  constructor(fault: AmqpFault) {
-    super(fault.sentence)
-    this.fault = fault
   }
 }
 

@@ -1,6 +1,7 @@
 import type { AddressKind, Outcome } from '../../src/core.ts'
 import { wrap } from './control.ts'
 import { State } from './frame.ts'
+import type { Expiry } from './resume.ts'
 import { composite, FieldFault, type Fields, isDescribedAs, type Typed, textOf } from './typed.ts'
 
 /** A source or target (part 3, sections 3.5.3 and 3.5.4) as a peer asks for it. */
@@ -9,7 +10,7 @@ export interface Terminus {
   readonly address: string | undefined
   /** 0: none, 1: its configuration, 2: its unsettled state too. */
   readonly durable: number
-  readonly expiryPolicy: string
+  readonly policy: string
   /** Seconds. */
   readonly timeout: number
   readonly dynamic: boolean
@@ -61,7 +62,7 @@ function common(fields: Fields): Omit<Terminus, 'capabilities'> {
   return {
     address: fields.string(0),
     durable: fields.uint(1) ?? 0,
-    expiryPolicy: fields.symbol(2) ?? 'session-end',
+    policy: fields.symbol(2) ?? 'session-end',
     timeout: fields.uint(3) ?? 0,
     dynamic: fields.boolean(4),
   }
@@ -127,13 +128,14 @@ export interface AnsweredTerminus {
 export function answer(
   asked: Terminus,
   { address, isDurable, dynamicKind }: AnsweredTerminus,
+  expiry: Expiry,
 ): Record<string, unknown> {
   const capabilities = asked.capabilities.filter((capability) => understoodCapabilities.has(capability))
   return {
     ...(address === undefined ? {} : { address }),
     durable: isDurable ? asked.durable || 1 : 0,
-    expiry_policy: isDurable ? 'never' : 'link-detach',
-    timeout: 0,
+    expiry_policy: expiry.policy,
+    timeout: expiry.timeout,
     dynamic: dynamicKind !== undefined,
     ...(dynamicKind === undefined ? {} : { dynamic_node_properties: { 'lifetime-policy': wrap.empty(deleteOnClose) } }),
     ...(capabilities.length === 0 ? {} : { capabilities }),

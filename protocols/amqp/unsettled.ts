@@ -76,6 +76,16 @@ export class Unsettled {
     this.#count -= 1
   }
 
+  /** The deliveries of one link with their ids. */
+  ofLink(link: OutgoingLink): readonly (readonly [id: number, delivery: Delivery])[] {
+    const found: [number, Delivery][] = []
+    for (let slot = 0; slot < this.#links.length && this.#count > 0; slot += 1) {
+      const delivery = this.#deliveries[slot]
+      if (this.#links[slot] === link && delivery !== undefined) found.push([this.#ids[slot] as number, delivery])
+    }
+    return found
+  }
+
   /** Forgets all of one link. */
   removeAll(link: OutgoingLink): void {
     for (let slot = 0; slot < this.#links.length && this.#count > 0; slot += 1) {

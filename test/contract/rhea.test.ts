@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import rhea from 'rhea'
 import { expect, test } from 'vitest'
-import { composite, encode, frameBytes, headers, t } from '../support/amqp-peer.ts'
+import { composite, decodeAll, encode, frameBytes, headers, t } from '../support/amqp-peer.ts'
 
 /**
  * What protocols/amqp/control.ts takes for granted of rhea beyond its documentation. Whoever raises its version finds here what
@@ -161,6 +161,17 @@ test('SASL is served by sasl.Server with mechanisms of ours, and says its outcom
   connection.on_open = () => written.push(Buffer.from('opened'))
   read(connection, headers.amqp, open)
   expect(written.at(-1)?.toString()).not.toBe('')
+})
+
+test('an error takes its fields as typed values, a map as a Map with keys of any type', () => {
+  const types = rhea.types as unknown as Record<string, (value: unknown) => never>
+  const info = types.wrap_symbolic_map?.({ key: t.ushort(1) })
+  const error = types.wrap_error?.({ value: [t.symbol('amqp:x'), t.string('why'), info] }) as never
+  expect(encode(error)).toEqual(
+    encode(composite(0x1d, t.symbol('amqp:x'), t.string('why'), t.map({ key: t.ushort(1) }))),
+  )
+  const map = types.wrap_map_as_map?.(new Map([[Buffer.from('tag'), null]])) as never
+  expect(decodeAll(encode(map))).toEqual([new Map([[Buffer.from('tag'), null]])])
 })
 
 test('nothing that other users of rhea share is changed by our adapter', async () => {

@@ -7,6 +7,7 @@ export type Wired = ReturnType<typeof rhea.types.wrap_uint>
 /** The parts of rhea's codec that its typings leave out. */
 interface Codec {
   readonly Reader: new (bytes: Buffer) => { read(): RheaTyped; remaining(): number; readonly position: number }
+  wrap_map_as_map(map: ReadonlyMap<Buffer, Wired>): Wired
   readonly Writer: new (bytes: Buffer) => { write(value: Wired): void; toBuffer(): Buffer }
 }
 
@@ -28,6 +29,9 @@ export const t = {
   boolean: (value: boolean): Wired => types.wrap_boolean(value),
   null: (): Wired => (types as unknown as { Null(): Wired }).Null(),
   map: (entries: Record<string, unknown>): Wired => types.wrap_symbolic_map(entries),
+  /** A map by binary keys: an unsettled map. */
+  tags: (states: Record<string, Wired>): Wired =>
+    codec.wrap_map_as_map(new Map(Object.entries(states).map(([tag, state]) => [Buffer.from(tag, 'latin1'), state]))),
   list: (...values: (Wired | undefined)[]): Wired => types.wrap_list(values.map((value) => value ?? t.null())),
   described: (descriptor: number | string, value: Wired): Wired =>
     types.described(
@@ -200,7 +204,15 @@ export class AmqpPeer {
 
   /** Attaches as a sender and waits for credit. */
   async sender(name: string, address: string | Wired | undefined, more: SenderOptions = {}): Promise<ReceivedFrame> {
-    const { handle = 0, channel = 0, sndSettleMode = 2, rcvSettleMode = 0, unsettled, source } = more
+    const {
+      handle = 0,
+      channel = 0,
+      sndSettleMode = 2,
+      rcvSettleMode = 0,
+      unsettled,
+      source,
+      incomplete = false,
+    } = more
     const target = typeof address === 'string' ? composite(0x29, t.string(address)) : address
     const modes = [t.ubyte(sndSettleMode), t.ubyte(rcvSettleMode)]
     const attach = [
@@ -212,7 +224,7 @@ export class AmqpPeer {
       target,
       unsettled,
     ]
-    this.send(composite(0x12, ...attach, undefined, t.uint(0)), undefined, channel)
+    this.send(composite(0x12, ...attach, t.boolean(incomplete), t.uint(0)), undefined, channel)
     const answer = await this.next(0x12)
     if (answer.fields[6] !== null) await this.next(0x13)
     return answer
@@ -233,12 +245,17 @@ export class AmqpPeer {
       unsettled,
       desired,
       maxMessageSize,
+      incomplete = false,
     } = more
     const source = typeof address === 'string' ? composite(0x28, t.string(address)) : address
     const modes = [t.ubyte(sndSettleMode), t.ubyte(rcvSettleMode)]
     const attach = [t.string(name), t.uint(handle), t.boolean(true), ...modes, source, composite(0x29), unsettled]
     const largest = maxMessageSize === undefined ? undefined : t.ulong(maxMessageSize)
-    this.send(composite(0x12, ...attach, undefined, undefined, largest, undefined, desired), undefined, channel)
+    this.send(
+      composite(0x12, ...attach, t.boolean(incomplete), undefined, largest, undefined, desired),
+      undefined,
+      channel,
+    )
     const answer = await this.next(0x12)
     if (credit > 0) this.credit(handle, credit, 0, channel)
     return answer
@@ -275,8 +292,9 @@ export class AmqpPeer {
       state,
       hasMore = false,
       aborted = false,
+      resume = false,
     } = more
-    const tag = t.binary(Buffer.from(String(deliveryId)))
+    const tag = t.binary(Buffer.from(more.tag ?? String(deliveryId)))
     this.send(
       composite(
         0x14,
@@ -288,7 +306,7 @@ export class AmqpPeer {
         t.boolean(hasMore),
         undefined,
         state,
-        undefined,
+        t.boolean(resume),
         t.boolean(aborted),
       ),
       payload,
@@ -384,6 +402,7 @@ export interface SenderOptions {
   readonly sndSettleMode?: number
   readonly rcvSettleMode?: number
   readonly unsettled?: Wired
+  readonly incomplete?: boolean
   readonly source?: Wired
 }
 
@@ -394,6 +413,7 @@ export interface ReceiverOptions {
   readonly rcvSettleMode?: number
   readonly credit?: number
   readonly unsettled?: Wired
+  readonly incomplete?: boolean
   readonly desired?: Wired
   readonly maxMessageSize?: number
 }
@@ -406,4 +426,7 @@ export interface TransferOptions {
   readonly state?: Wired
   readonly hasMore?: boolean
   readonly aborted?: boolean
+  readonly resume?: boolean
+  /** The delivery id as text by default. */
+  readonly tag?: string
 }
