@@ -12,6 +12,7 @@ export type DeliveryState =
 
 const none: DeliveryState = { kind: 'none' }
 const acceptedOnly: DeliveryState = { kind: 'outcome', outcome: accepted }
+const unexplained = 'rejected by its consumer'
 const reasonCharactersMax = 1024
 /** Bytes of the annotations that a consumer may add. */
 const annotationBytesMax = 16 * 1024
@@ -55,13 +56,18 @@ function outcomeFrom(cursor: Cursor, code: number): Outcome | undefined {
 /** Part 3, section 3.4.2: the error says why. */
 function reasonFrom(cursor: Cursor): string {
   const count = cursor.list()
-  if (count < 1 || cursor.bytes[cursor.at] === Code.null) return 'rejected by its consumer'
+  if (count < 1 || cursor.bytes[cursor.at] === Code.null) return unexplained
   cursor.descriptor(new Map())
   const fields = cursor.list()
   const condition = fields > 0 ? cursor.symbol() : undefined
   const description = fields > 1 ? cursor.string() : undefined
+  return reasonOf(condition, description)
+}
+
+/** The error of a `rejected` as the reason of a dead letter. */
+export function reasonOf(condition: string | undefined, description: string | undefined): string {
   const reason = [condition, description].filter((part) => part !== undefined).join(': ')
-  return reason.slice(0, reasonCharactersMax) || 'rejected by its consumer'
+  return reason.slice(0, reasonCharactersMax) || unexplained
 }
 
 /** Part 3, section 3.4.5. */

@@ -1,6 +1,7 @@
 import type { Delivery, Outcome, SendNumber } from '../../src/core.ts'
 import type { ErrorFields } from './control.ts'
 import { State, serialGap } from './frame.ts'
+import { reasonOf } from './outcomes.ts'
 import { composite, isBinary, isDescribedAs, type Typed } from './typed.ts'
 
 /** What we know of a delivery that a sender has not settled: safe, handed over but perhaps not safe yet, or refused. */
@@ -257,8 +258,10 @@ export function tagsOf(map: Typed | undefined): ReadonlyMap<string, Typed> {
 
 function outcomeOf(state: Typed): Outcome | undefined {
   if (isDescribedAs(state, State.accepted, 'amqp:accepted:list')) return { kind: 'accepted' }
-  if (isDescribedAs(state, State.rejected, 'amqp:rejected:list')) {
-    return { kind: 'rejected', reason: 'rejected by its consumer' }
+  const rejected = composite(state, State.rejected, 'amqp:rejected:list')
+  if (rejected !== undefined) {
+    const error = composite(rejected.raw(0), 0x1d, 'amqp:error:list')
+    return { kind: 'rejected', reason: reasonOf(error?.symbol(0), error?.string(1)) }
   }
   const modified = composite(state, State.modified, 'amqp:modified:list')
   if (modified === undefined) return undefined

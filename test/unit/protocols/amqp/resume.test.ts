@@ -371,4 +371,15 @@ describe('a receiver that attaches again', () => {
     await peer.receiver('r', source('never'), { credit: 1, unsettled: t.tags({ [tagOf(frame)]: accepted }) })
     expect(bodyOf(await peer.next(0x14))).toBe('x')
   })
+
+  test('gives the reason why it refused a message, which the dead letter keeps', async () => {
+    const broker = await AmqpBroker.open()
+    const [frame] = await delivered(broker, source('never'), 1)
+    const why = composite(0x25, composite(0x1d, t.symbol('app:bad'), t.string('no such colour')))
+    const again = await broker.begun()
+    await again.receiver('r', source('never'), { credit: 1, unsettled: t.tags({ [tagOf(frame)]: why }) })
+    await again.receiver('d', 'queue://DLQ.a', { handle: 2, credit: 1 })
+    const annotations = sectionsOf((await again.next(0x14)).payload).get(0x72) as ReadonlyMap<Seen, Seen>
+    expect(annotations.get('x-opt-dead-letter-reason')).toBe('app:bad: no such colour')
+  })
 })
