@@ -158,6 +158,7 @@ export class JournalWriter {
     this.#isFlying = false
     this.#pump()
     for (const one of done) one()
+    this.#pump()
     if (this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
