@@ -28,12 +28,12 @@ export class Browser {
   readonly #queue: Queue
   readonly #context: Context
   /** What has been read of the backlog, for each priority, and whether that was the last of it. */
-  readonly #pages: QueuedDelivery[][]
+  readonly #pages: Surfaced[][]
   readonly #isRead: boolean[]
   #isReading: boolean
-  /** The order of what was seen before the last one of that priority, and whether that was read. */
+  /** The order of what was seen before the last one of that priority, and that one as it was read, if it was. */
   #orderBefore: number
-  #isOfPage: boolean
+  #ofPage: Surfaced | undefined
 
   constructor(feed: Feed, queue: Queue, context: Context, lastOrder: number) {
     this.feed = feed
@@ -43,7 +43,7 @@ export class Browser {
     this.#isRead = []
     this.#isReading = false
     this.#orderBefore = 0
-    this.#isOfPage = false
+    this.#ofPage = undefined
     this.walker = new Walker()
     this.#lastOrder = lastOrder
     this.#seenOrders = new Array<number>(10).fill(Number.NEGATIVE_INFINITY)
@@ -79,7 +79,7 @@ export class Browser {
   #unsee(seen: QueuedDelivery): void {
     const { priority } = seen.message
     this.#seenOrders[priority] = this.#orderBefore
-    if (this.#isOfPage) this.#pages[priority]?.unshift(seen)
+    if (this.#ofPage !== undefined) this.#pages[priority]?.unshift(this.#ofPage)
     else this.walker.leaving(seen)
   }
 
@@ -99,19 +99,22 @@ export class Browser {
     let next = this.walker.step(priority, list)
     while (next !== undefined && next.order <= seenOrder) next = this.walker.step(priority, list)
     if (next === undefined || next.order > this.#lastOrder) return undefined
-    this.#see(next, seenOrder, false)
+    this.#see(next, seenOrder, undefined)
     return next
   }
 
   /** The next of the backlog, read a page at a time. */
   #nextBehind(priority: number, backlog: Backlog): QueuedDelivery | undefined | 'reading' {
     const seenOrder = this.#seenOrders[priority] ?? 0
-    let next = this.#pages[priority]?.shift()
-    while (next !== undefined && next.sequence <= seenOrder) next = this.#pages[priority]?.shift()
+    const page = this.#pages[priority]
+    let next = page?.shift()
+    // What has surfaced since it was read, and waits, has just been looked for in its list.
+    while (next !== undefined && (next.sequence <= seenOrder || !backlog.holds(next))) next = page?.shift()
     if (next !== undefined) {
       if (next.sequence > this.#lastOrder) return undefined
-      this.#see(next, seenOrder, true)
-      return next
+      const delivery = deliveryOf(next, this.#queue)
+      this.#see(delivery, seenOrder, next)
+      return delivery
     }
     if (!backlog.has(priority) || this.#isRead[priority] === true) return undefined
     if (this.#isReading) return 'reading'
@@ -119,19 +122,17 @@ export class Browser {
     backlog.peek(priority, Math.max(seenOrder, 0), pageCount).then((page) => {
       this.#isReading = false
       const now = this.#context.clock.now()
-      this.#pages[priority] = page
-        .filter(({ notBefore }) => notBefore <= now)
-        .map((surfaced) => deliveryOf(surfaced, this.#queue))
+      this.#pages[priority] = page.filter(({ notBefore }) => notBefore <= now)
       this.#isRead[priority] = page.length < pageCount || (page.at(-1)?.sequence ?? 0) > this.#lastOrder
       this.#context.turn.markDispatch(this.#queue)
     }, this.#context.readFailed)
     return 'reading'
   }
 
-  #see(delivery: QueuedDelivery, orderBefore: number, isOfPage: boolean): void {
+  #see(delivery: QueuedDelivery, orderBefore: number, ofPage: Surfaced | undefined): void {
     this.#seenOrders[delivery.message.priority] = delivery.order
     this.#orderBefore = orderBefore
-    this.#isOfPage = isOfPage
+    this.#ofPage = ofPage
   }
 }
 
