@@ -33,6 +33,8 @@ export class BacklogLevel {
   /** So many of those that are read next have been dropped: they do not count any more. */
   droppedCount: number
   loaded: StoredEntry[]
+  /** None of those expires before this time. */
+  loadedExpiryFrom: number
   isLoading: boolean
 
   constructor(after: number) {
@@ -45,6 +47,7 @@ export class BacklogLevel {
     this.marks = new ExpiryMarks()
     this.droppedCount = 0
     this.loaded = []
+    this.loadedExpiryFrom = Number.POSITIVE_INFINITY
     this.isLoading = false
   }
 
@@ -53,6 +56,22 @@ export class BacklogLevel {
     if (this.isLoading || this.left.length === 0) return
     for (const sequence of this.left) this.leaving.delete(sequence)
     this.left = []
+  }
+
+  load(entry: StoredEntry): void {
+    this.loaded.push(entry)
+    const { expiresAt } = entry.message
+    if (expiresAt > 0) this.loadedExpiryFrom = Math.min(this.loadedExpiryFrom, expiresAt)
+  }
+
+  /** Those of the loaded ones that have expired, which stay where they are. */
+  loadedExpired(now: number): readonly StoredEntry[] {
+    if (this.loadedExpiryFrom > now) return []
+    this.loadedExpiryFrom = Number.POSITIVE_INFINITY
+    return this.loaded.filter(({ message: { expiresAt } }) => {
+      if (expiresAt > now) this.loadedExpiryFrom = Math.min(this.loadedExpiryFrom, expiresAt)
+      return expiresAt > 0 && expiresAt <= now
+    })
   }
 
   /** It has been read up to a sequence. */

@@ -147,7 +147,7 @@ export class Backlog {
     return surfaced
   }
 
-  /** Takes out what has expired of the messages that are in memory. */
+  /** Takes out what has expired of the messages that are in memory, in pages or because they have been read. */
   takeExpired(now: number): readonly Surfaced[] {
     const expired: Surfaced[] = []
     for (const level of this.#levels) {
@@ -163,6 +163,10 @@ export class Backlog {
         }
       }
       for (const run of [...level.runs]) if (isEmpty(run)) level.runs.splice(level.runs.indexOf(run), 1)
+      for (const surfaced of level.loadedExpired(now).map(surfacedEntry)) {
+        this.take(surfaced)
+        expired.push(surfaced)
+      }
     }
     return expired
   }
@@ -172,7 +176,7 @@ export class Backlog {
     let from = Number.POSITIVE_INFINITY
     for (const level of this.#levels) {
       if (level === undefined || level.count === 0) continue
-      from = Math.min(from, level.marks.from)
+      from = Math.min(from, level.marks.from, level.loadedExpiryFrom)
       for (const run of level.runs) if (run.kind === 'memory') from = Math.min(from, run.pages.expiryFrom)
     }
     return from
@@ -352,7 +356,7 @@ export class Backlog {
   /** An entry has been read. */
   #take(level: BacklogLevel, priority: number, entry: StoredEntry): void {
     if (level.isAway(entry.sequence)) return
-    if (level.droppedCount === 0) level.loaded.push(entry)
+    if (level.droppedCount === 0) level.load(entry)
     else {
       level.droppedCount -= 1
       this.#context.batch().ack(this.#ownerId(), priority, entry.sequence, false)
