@@ -253,6 +253,20 @@ describe('a queue with a narrow window', () => {
     },
   )
 
+  test('shows a browser nothing that has left since it was read for it', async () => {
+    const test = await narrow(new HeldStore(new MemoryStore(), true))
+    const client = test.connect()
+    for (const [index, text] of numbered(40).entries()) client.send('orders', text, { durable: index % 2 === 0 })
+    await rest(test)
+    const browser = client.subscribe('orders', { browse: true, credit: 20 })
+    for (let round = 0; round < 50; round += 1) await rest(test)
+    expect(browser.texts).toEqual(numbered(20))
+    test.queue('orders').purge()
+    browser.subscription.addCredit(40)
+    await rest(test)
+    expect([browser.texts, browser.isOver]).toEqual([numbered(20), true])
+  })
+
   test('leaves the store alone once that is closed, though a look for what has expired is under way', async () => {
     const store = new HeldStore(new MemoryStore(), true)
     const test = await narrow(store)

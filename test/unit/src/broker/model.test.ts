@@ -761,6 +761,42 @@ function textOf(message: Message): string {
 
 const property = fc.asyncProperty(scenario, (given) => World.run(given))
 
+function sent(given: Partial<Given<'send'>>): Command {
+  const usual = { session: 0, queue: 2, priority: 4, color: 'red', group: undefined, durable: false } as const
+  return { kind: 'send', given: { ...usual, lifeMs: 0, delayMs: 0, isTransacted: true, ...given } }
+}
+
+const consumed: Given<'subscribe'> = {
+  ...{ session: 0, to: 5, color: undefined, priority: 0, isExclusive: true },
+  ...{ isPresettled: true, isBrowser: false, credit: 1 },
+}
+const plain: ProfileName[] = ['plain', 'plain', 'plain']
+
+test.each<[what: string, store: Scenario['store'], commands: Command[]]>([
+  [
+    'a browser is not shown what was purged after it had been read',
+    'journal',
+    [
+      ...[sent({}), sent({}), sent({}), sent({})],
+      { kind: 'subscribe', given: { ...consumed, isBrowser: true, credit: 3 } },
+      { kind: 'quiesce', given: {} },
+      { kind: 'purge', given: { queue: 2 } },
+      { kind: 'credit', given: { consumer: 0, count: 1 } },
+    ],
+  ],
+  [
+    'what has been read of a backlog expires before it is served',
+    'paging',
+    [
+      ...[sent({}), sent({}), sent({ lifeMs: 300 }), sent({ durable: true })],
+      { kind: 'subscribe', given: consumed },
+      ...[sent({ lifeMs: 300, delayMs: 300, durable: true }), sent({ lifeMs: 1000, durable: true })],
+    ],
+  ],
+])('%s', async (_, store, commands) => {
+  await World.run({ isNarrow: true, store, profiles: plain, commands })
+})
+
 test(
   'whatever is asked of queues, they do as the model says',
   async () => {
