@@ -269,12 +269,6 @@ export function readSection(bytes: Uint8Array, start = 0, end = bytes.length): S
   return { head, body: bytes.subarray(cursor.at, end) }
 }
 
-/** Where the body of a section begins that has been checked before; cheaper than reading it all. */
-export function bodyStartOf(facts: SectionFacts, cursor: Cursor): number {
-  facts.read(cursor)
-  return facts.bodyStart
-}
-
 function readProperties(cursor: Cursor): Properties {
   const end = cursor.length() + cursor.at
   if (end === cursor.at) return []

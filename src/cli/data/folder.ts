@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../../config.ts'
-import type { ContentFormat } from '../../message.ts'
 import type { JournalStore } from '../../store/journal-store.ts'
 import { journalFolder, readJournal } from '../../store/open-journal.ts'
 import type { OwnerRecord } from '../../store/store.ts'
@@ -55,5 +54,3 @@ export async function withStore<T>(
 export function holderName(command: string): string {
   return `manifoldmq data ${command}`
 }
-
-export type Formats = (name: string) => ContentFormat
