@@ -37,4 +37,4 @@ export {
 } from './session.ts'
 export type { Output } from './transport/output.ts'
 export type { Wire, WireEvents } from './transport/wire.ts'
-export { isTyped, scalar, type TypedValue, type Value } from './value.ts'
+export { isTyped, jsonOfValue, scalar, type TypedValue, textOfValue, type Value } from './value.ts'

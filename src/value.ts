@@ -30,3 +30,21 @@ export function scalar(value: Value): string | number | bigint | boolean | Uint8
   if (value.type === 'list' || value.type === 'map') return undefined
   return value.value
 }
+
+/** A value as text, for headers and user properties: binary as base64, lists and maps as JSON. */
+export function textOfValue(value: Value): string {
+  const plain = scalar(value)
+  if (plain instanceof Uint8Array) return Buffer.from(plain).toString('base64')
+  return plain === undefined ? JSON.stringify(jsonOfValue(value)) : String(plain)
+}
+
+/** The value as JSON can carry it: longs as text, binary as base64. `keyText` makes the names of a map's entries. */
+export function jsonOfValue(value: Value, keyText: (key: Value) => string = textOfValue): unknown {
+  if (isTyped(value) && value.type === 'list') return value.value.map((item) => jsonOfValue(item, keyText))
+  if (isTyped(value) && value.type === 'map') {
+    return Object.fromEntries(value.value.map(([key, item]) => [keyText(key), jsonOfValue(item, keyText)]))
+  }
+  const plain = scalar(value)
+  if (plain instanceof Uint8Array) return Buffer.from(plain).toString('base64')
+  return typeof plain === 'bigint' ? String(plain) : plain
+}

@@ -12,6 +12,7 @@ import {
   BrokerError,
   type ContentFormat,
   isTyped,
+  jsonOfValue,
   type Message,
   type MessageView,
   scalar,
@@ -182,6 +183,10 @@ function textOf(value: Value | undefined): string | undefined {
   return plain === undefined ? undefined : String(plain)
 }
 
+function keyText(key: Value): string {
+  return textOf(key) ?? 'null'
+}
+
 function textIn(bytes: Buffer): string | undefined {
   const text = bytes.toString()
   return text.includes('�') && !Buffer.from(text).equals(bytes) ? undefined : text
@@ -225,7 +230,7 @@ function applicationProperties(properties: MessageView['properties']): (readonly
   const entries = new Map<string, Value>()
   for (const [name, value] of properties) {
     if (entries.has(name)) continue
-    entries.set(name, scalar(value) === undefined ? JSON.stringify(plainOf(value)) : value)
+    entries.set(name, scalar(value) === undefined ? JSON.stringify(jsonOfValue(value, keyText)) : value)
   }
   return [...entries]
 }
@@ -266,17 +271,6 @@ function writeBody(writer: ValueWriter, body: Body): void {
     default:
       body satisfies never
   }
-}
-
-/** The value as JSON can carry it: longs as text, binary as base64. */
-function plainOf(value: Value): unknown {
-  if (isTyped(value) && value.type === 'list') return value.value.map(plainOf)
-  if (isTyped(value) && value.type === 'map') {
-    return Object.fromEntries(value.value.map(([key, item]) => [textOf(key) ?? 'null', plainOf(item)]))
-  }
-  const plain = scalar(value)
-  if (plain instanceof Uint8Array) return Buffer.from(plain).toString('base64')
-  return typeof plain === 'bigint' ? String(plain) : plain
 }
 
 /** A section of message annotations, and where what follows those of the content begins. */

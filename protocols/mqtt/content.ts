@@ -10,11 +10,12 @@ import {
   type Body,
   BrokerError,
   type ContentFormat,
-  isTyped,
+  jsonOfValue,
   Message,
   type MessageSource,
   type MessageView,
   scalar,
+  textOfValue,
   type Value,
 } from '../../src/core.ts'
 import { PacketType } from './packet.ts'
@@ -209,7 +210,7 @@ function encodeView(message: Message, writer: PropertyWriter): Uint8Array {
   if (view.contentEncoding !== undefined) writer.pair(brokerProperty.contentEncoding, view.contentEncoding)
   if (message.groupId !== undefined) writer.pair(brokerProperty.groupId, message.groupId)
   if (message.priority !== priorityNormal) writer.pair(brokerProperty.priority, String(message.priority))
-  for (const [name, value] of view.properties) writer.pair(name, textOf(value))
+  for (const [name, value] of view.properties) writer.pair(name, textOfValue(value))
   return payloadOf(body)
 }
 
@@ -224,9 +225,9 @@ function payloadOf(body: Body): Uint8Array {
     case 'value':
       return bytesOf(body.value)
     case 'map':
-      return Buffer.from(JSON.stringify(plainOf({ type: 'map', value: body.entries })))
+      return Buffer.from(JSON.stringify(jsonOfValue({ type: 'map', value: body.entries })))
     case 'list':
-      return Buffer.from(JSON.stringify(plainOf({ type: 'list', value: body.items })))
+      return Buffer.from(JSON.stringify(jsonOfValue({ type: 'list', value: body.items })))
     default:
       return body satisfies never
   }
@@ -234,23 +235,6 @@ function payloadOf(body: Body): Uint8Array {
 
 function bytesOf(value: Value): Uint8Array {
   const plain = scalar(value)
-  const bytes = plain instanceof Uint8Array ? plain : Buffer.from(textOf(value))
+  const bytes = plain instanceof Uint8Array ? plain : Buffer.from(textOfValue(value))
   return bytes.length > stringBytesMax ? bytes.subarray(0, stringBytesMax) : bytes
-}
-
-function textOf(value: Value): string {
-  const plain = scalar(value)
-  if (plain instanceof Uint8Array) return Buffer.from(plain).toString('base64')
-  return plain === undefined ? JSON.stringify(plainOf(value)) : String(plain)
-}
-
-/** The value as JSON can carry it: longs as text, binary as base64. */
-function plainOf(value: Value): unknown {
-  if (isTyped(value) && value.type === 'list') return value.value.map(plainOf)
-  if (isTyped(value) && value.type === 'map') {
-    return Object.fromEntries(value.value.map(([key, item]) => [textOf(key), plainOf(item)]))
-  }
-  const plain = scalar(value)
-  if (plain instanceof Uint8Array) return Buffer.from(plain).toString('base64')
-  return typeof plain === 'bigint' ? String(plain) : plain
 }

@@ -10,10 +10,10 @@ import {
   type Body,
   BrokerError,
   type ContentFormat,
-  isTyped,
+  jsonOfValue,
   type Message,
   type MessageView,
-  scalar,
+  textOfValue,
   type Value,
 } from '../../src/core.ts'
 import { readDestination, writeDestination } from './destinations.ts'
@@ -128,7 +128,7 @@ export function encodeView(message: Message, version: Version): Encoded {
   const add = (name: string, value: string | undefined): void => {
     if (value !== undefined) headers.push([name, value])
   }
-  add('correlation-id', view.correlationId === undefined ? undefined : textOf(view.correlationId))
+  add('correlation-id', view.correlationId === undefined ? undefined : textOfValue(view.correlationId))
   add('reply-to', view.replyTo === undefined ? undefined : writeDestination(view.replyTo))
   add('type', view.subject)
   add('content-type', view.contentType)
@@ -137,7 +137,7 @@ export function encodeView(message: Message, version: Version): Encoded {
   if (message.durable) add('persistent', 'true')
   if (message.expiresAt > 0) add('expires', String(message.expiresAt))
   add('JMSXGroupID', message.groupId)
-  for (const [name, value] of view.properties) if (name !== '') add(name, textOf(value))
+  for (const [name, value] of view.properties) if (name !== '') add(name, textOfValue(value))
   if (view.body.kind === 'bytes' && view.contentType === undefined) add('content-type', 'application/octet-stream')
   const block = writeHeaders(headers, version)
   const head = new Uint8Array(block.length + 1)
@@ -161,29 +161,12 @@ function bytesOf(body: Body): Uint8Array {
     case 'empty':
       return noBytes
     case 'value':
-      return Buffer.from(textOf(body.value))
+      return Buffer.from(textOfValue(body.value))
     case 'map':
-      return Buffer.from(JSON.stringify(plainOf({ type: 'map', value: body.entries })))
+      return Buffer.from(JSON.stringify(jsonOfValue({ type: 'map', value: body.entries })))
     case 'list':
-      return Buffer.from(JSON.stringify(plainOf({ type: 'list', value: body.items })))
+      return Buffer.from(JSON.stringify(jsonOfValue({ type: 'list', value: body.items })))
     default:
       return body satisfies never
   }
-}
-
-function textOf(value: Value): string {
-  const plain = scalar(value)
-  if (plain instanceof Uint8Array) return Buffer.from(plain).toString('base64')
-  return plain === undefined ? JSON.stringify(plainOf(value)) : String(plain)
-}
-
-/** The value as JSON can carry it: longs as text, binary as base64. */
-function plainOf(value: Value): unknown {
-  if (isTyped(value) && value.type === 'list') return value.value.map(plainOf)
-  if (isTyped(value) && value.type === 'map') {
-    return Object.fromEntries(value.value.map(([key, item]) => [textOf(key), plainOf(item)]))
-  }
-  const plain = scalar(value)
-  if (plain instanceof Uint8Array) return Buffer.from(plain).toString('base64')
-  return typeof plain === 'bigint' ? String(plain) : plain
 }
