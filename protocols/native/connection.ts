@@ -1,5 +1,4 @@
 import {
-  Address,
   type Broker,
   BrokerError,
   type Deadline,
@@ -10,6 +9,7 @@ import {
   type Wire,
   type WireEvents,
 } from '../../src/core.ts'
+import { Addresses } from './addresses.ts'
 import type { ClientSide } from './client-side.ts'
 import { nativeFormat } from './content.ts'
 import type { Cursor } from './cursor.ts'
@@ -68,7 +68,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
   #isGreeted: boolean
   #isEnding: boolean
   #heartBeatMs: number
-  #addresses: Map<string, Address>
+  readonly #addresses: Addresses
 
   constructor(wire: Wire, shared: Shared) {
     this.now = shared.broker.clock.now()
@@ -83,7 +83,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     this.#isGreeted = false
     this.#isEnding = false
     this.#heartBeatMs = 0
-    this.#addresses = new Map()
+    this.#addresses = new Addresses()
     this.#deadline.set(this.now + shared.options.connectMsMax)
     wire.stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     wire.stream.on('close', () => this.#onClose())
@@ -352,7 +352,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     const start = section.at
     facts.read(section)
     checkBody(facts.kind, section)
-    const address = link.address ?? this.#address(facts.to)
+    const address = link.address ?? this.#addresses.of(facts.to)
     if (address instanceof BrokerError) return address
     if (source === undefined) return new BrokerError('deleted', 'the producer is closed')
     const content = this.#decoder.isAlone ? section.bytes.subarray(start, section.end) : copyOf(section, start)
@@ -373,18 +373,6 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
       annotations: undefined,
       waitsForStore: link.state !== undefined,
     })
-  }
-
-  #address(text: string | undefined): Address | BrokerError {
-    if (text === undefined)
-      return new BrokerError('invalid-destination', 'neither its link nor the message says where to')
-    const known = this.#addresses.get(text)
-    if (known !== undefined) return known
-    const address = Address.parse(text)
-    if (address instanceof BrokerError) return address
-    if (this.#addresses.size >= 1024) this.#addresses.clear()
-    this.#addresses.set(text, address)
-    return address
   }
 
   #settle(session: NativeSession, cursor: Cursor, corr: number, transaction: number): void {

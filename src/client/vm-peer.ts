@@ -1,3 +1,4 @@
+import { Addresses } from '../../protocols/native/addresses.ts'
 import { bodyBytes, type Outgoing } from '../../protocols/native/client/body.ts'
 import type { Environment } from '../../protocols/native/client/environment.ts'
 import { ManifoldError } from '../../protocols/native/client/errors.ts'
@@ -13,7 +14,7 @@ import type { ProducerLink } from '../../protocols/native/producer-link.ts'
 import { plainHead, readSection, type Section, type SectionHead, writeHead } from '../../protocols/native/section.ts'
 import { NativeSession } from '../../protocols/native/session.ts'
 import { GrowingBytes } from '../../protocols/native/writer.ts'
-import { Address } from '../address.ts'
+import type { Address } from '../address.ts'
 import type { Broker } from '../broker/broker.ts'
 import { BrokerError } from '../errors.ts'
 import { type LazyContent, Message } from '../message.ts'
@@ -100,7 +101,7 @@ export class VmPeer implements Peer {
   readonly #events: PeerEvents
   readonly #pass: Pass
   readonly #session: NativeSession
-  readonly #addresses: Map<string, Address>
+  readonly #addresses: Addresses
   readonly #onOver: () => void
   #isInputOpen: boolean
   #isOver: boolean
@@ -114,7 +115,7 @@ export class VmPeer implements Peer {
     this.#broker = broker
     this.#events = events
     this.#pass = given.pass
-    this.#addresses = new Map()
+    this.#addresses = new Addresses()
     this.#onOver = given.onOver
     this.#isInputOpen = false
     this.#isOver = false
@@ -175,7 +176,7 @@ export class VmPeer implements Peer {
     const producer = this.#session.producer(link)
     if (this.#isOver || producer === undefined) return 0
     if (!this.#isInputOpen) this.#openInput()
-    const address = producer.address ?? this.#addressOf(sent.head?.to)
+    const address = producer.address ?? this.#addresses.of(sent.head?.to)
     const cost = this.#pass === 'reference' ? sent.roughBytes : 0
     if (address instanceof BrokerError || producer.session === undefined) {
       this.#charge(producer, seq, cost)
@@ -258,18 +259,6 @@ export class VmPeer implements Peer {
       this.#isInputOpen = false
       if (!this.#isOver) this.#session.endOfInput()
     })
-  }
-
-  #addressOf(text: string | undefined): Address | BrokerError {
-    if (text === undefined)
-      return new BrokerError('invalid-destination', 'neither its link nor the message says where to')
-    const known = this.#addresses.get(text)
-    if (known !== undefined) return known
-    const address = Address.parse(text)
-    if (address instanceof BrokerError) return address
-    if (this.#addresses.size >= 1024) this.#addresses.clear()
-    this.#addresses.set(text, address)
-    return address
   }
 
   #finish(how: 'clean' | 'lost', error: ManifoldError): void {
