@@ -10,6 +10,7 @@ export {
   type Annotations,
   type Body,
   type ContentFormat,
+  emptyView,
   type LazyContent,
   Message,
   type MessageInit,

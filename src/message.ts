@@ -15,6 +15,19 @@ export interface MessageView {
   readonly body: Body
 }
 
+/** A message of which nothing is known. */
+export const emptyView: MessageView = {
+  messageId: undefined,
+  correlationId: undefined,
+  replyTo: undefined,
+  subject: undefined,
+  contentType: undefined,
+  contentEncoding: undefined,
+  userId: undefined,
+  properties: [],
+  body: { kind: 'empty' },
+}
+
 export type Body =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'text'; readonly text: string }

@@ -11,6 +11,7 @@ import {
   type Body,
   BrokerError,
   type ContentFormat,
+  emptyView,
   isTyped,
   jsonOfValue,
   type Message,
@@ -72,18 +73,6 @@ export const opaqueFormat: ContentFormat = new OpaqueFormat()
 
 /** Bytes before an opaque message. */
 export const opaqueHeadBytes = 4
-
-const emptyView: MessageView = {
-  messageId: undefined,
-  correlationId: undefined,
-  replyTo: undefined,
-  subject: undefined,
-  contentType: undefined,
-  contentEncoding: undefined,
-  userId: undefined,
-  properties: [],
-  body: { kind: 'empty' },
-}
 
 export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -1,5 +1,12 @@
 import { Address } from '../../src/address.ts'
-import { type ContentFormat, Message, type MessageInit, MessageSource, type MessageView } from '../../src/message.ts'
+import {
+  type ContentFormat,
+  emptyView,
+  Message,
+  type MessageInit,
+  MessageSource,
+  type MessageView,
+} from '../../src/message.ts'
 import type { Value } from '../../src/value.ts'
 
 /** What a test says of a message; `messageOf` adds the rest. */
@@ -81,18 +88,7 @@ export function viewsOf(message: Message): number {
 }
 
 function viewOf(given: Partial<MessageView>): MessageView {
-  return {
-    messageId: undefined,
-    correlationId: undefined,
-    replyTo: undefined,
-    subject: undefined,
-    contentType: undefined,
-    contentEncoding: undefined,
-    userId: undefined,
-    properties: [],
-    body: { kind: 'empty' },
-    ...given,
-  }
+  return { ...emptyView, ...given }
 }
 
 function mustParse(text: string): Address {

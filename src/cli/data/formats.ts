@@ -1,6 +1,6 @@
 import { contentFormats } from '../../../protocols/formats.ts'
 import { embeddedFormat } from '../../embedded-format.ts'
-import type { ContentFormat, Message, MessageView } from '../../message.ts'
+import { type ContentFormat, emptyView, type Message, type MessageView } from '../../message.ts'
 
 /** Finds the format of a stored message by its name; one that nobody knows shows bytes and nothing else. */
 export async function formatsByName(): Promise<(name: string) => ContentFormat> {
@@ -22,16 +22,6 @@ export class OpaqueFormat implements ContentFormat {
   }
 
   view(message: Message): MessageView {
-    return {
-      messageId: undefined,
-      correlationId: undefined,
-      replyTo: undefined,
-      subject: undefined,
-      contentType: undefined,
-      contentEncoding: undefined,
-      userId: undefined,
-      properties: [],
-      body: { kind: 'bytes', bytes: message.content.subarray(message.bodyOffset) },
-    }
+    return { ...emptyView, body: { kind: 'bytes', bytes: message.content.subarray(message.bodyOffset) } }
   }
 }

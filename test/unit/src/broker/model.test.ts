@@ -8,7 +8,7 @@ import { Queue } from '../../../../src/broker/queue.ts'
 import { BrokerSession } from '../../../../src/broker/session.ts'
 import { BrokerSubscription } from '../../../../src/broker/subscription.ts'
 import { BrokerError } from '../../../../src/errors.ts'
-import type { ContentFormat, Message } from '../../../../src/message.ts'
+import { type ContentFormat, emptyView, type Message } from '../../../../src/message.ts'
 import type { Delivery, Outcome, Transaction } from '../../../../src/session.ts'
 import type { JournalSizes } from '../../../../src/store/journal-limits.ts'
 import { JournalStore } from '../../../../src/store/journal-store.ts'
@@ -56,13 +56,7 @@ const sizes: JournalSizes = {
 const colored: ContentFormat = {
   name: 'colored',
   view: ({ content }) => ({
-    messageId: undefined,
-    correlationId: undefined,
-    replyTo: undefined,
-    subject: undefined,
-    contentType: undefined,
-    contentEncoding: undefined,
-    userId: undefined,
+    ...emptyView,
     properties: [['color', content[0] === 0x72 ? 'red' : 'blue']],
     body: { kind: 'bytes', bytes: content },
   }),
