@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import type { CommitLane } from './commit-lane.ts'
 import type { Disk, DiskFile, Flushed } from './disk.ts'
 
-class RealFile implements DiskFile {
+/** An open file of the machine's file system. */
+export class RealFile implements DiskFile {
   readonly name: string
-  readonly handle: FileHandle
+  handle: FileHandle
 
   constructor(name: string, handle: FileHandle) {
     this.name = name

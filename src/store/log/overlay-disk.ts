@@ -12,36 +12,16 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Disk, DiskFile, Flushed } from './disk.ts'
+import { RealFile } from './file-disk.ts'
 
-class OverlayFile implements DiskFile {
-  readonly name: string
-  handle: FileHandle
+/** Its handle is another one once something has been written to it. */
+class OverlayFile extends RealFile {
   /** Where it lies below, as long as nothing has been written to it. */
   base: string | undefined
 
   constructor(name: string, handle: FileHandle, base: string | undefined) {
-    this.name = name
-    this.handle = handle
+    super(name, handle)
     this.base = base
-  }
-
-  async read(offset: number, bytes: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafeSlow(bytes)
-    let length = 0
-    while (length < bytes) {
-      const { bytesRead } = await this.handle.read(buffer, length, bytes - length, offset + length)
-      if (bytesRead === 0) break
-      length += bytesRead
-    }
-    return buffer.subarray(0, length)
-  }
-
-  async size(): Promise<number> {
-    return (await this.handle.stat()).size
-  }
-
-  async close(): Promise<void> {
-    await this.handle.close()
   }
 }
 
