@@ -64,13 +64,13 @@ export class BacklogLevel {
     if (expiresAt > 0) this.loadedExpiryFrom = Math.min(this.loadedExpiryFrom, expiresAt)
   }
 
-  /** Those of the loaded ones that have expired, which stay where they are. */
-  loadedExpired(now: number): readonly StoredEntry[] {
+  /** Those of the loaded ones that have expired, but for those that have `begun`; they stay where they are. */
+  loadedExpired(now: number, begun: ReadonlySet<number> | undefined): readonly StoredEntry[] {
     if (this.loadedExpiryFrom > now) return []
     this.loadedExpiryFrom = Number.POSITIVE_INFINITY
-    return this.loaded.filter(({ message: { expiresAt } }) => {
+    return this.loaded.filter(({ sequence, message: { expiresAt } }) => {
       if (expiresAt > now) this.loadedExpiryFrom = Math.min(this.loadedExpiryFrom, expiresAt)
-      return expiresAt > 0 && expiresAt <= now
+      return expiresAt > 0 && expiresAt <= now && begun?.has(sequence) !== true
     })
   }
 

@@ -19,22 +19,28 @@ export interface Surfaced {
   readonly notBefore: number
 }
 
+/** What a backlog needs of its queue. */
+interface BacklogHost extends Dispatchable {
+  /** Sequences of those that do not expire. */
+  readonly begun: ReadonlySet<number> | undefined
+  /** The store's number for it. */
+  ownerId(): OwnerId
+}
+
 /**
  * The part of a queue that is too long to have an object in memory for each message: what the store has is not in memory at all,
  * the rest is in pages. It comes back in order as the queue is served.
  */
 export class Backlog {
   readonly #context: Context
-  readonly #queue: Dispatchable
-  readonly #ownerId: () => OwnerId
+  readonly #queue: BacklogHost
   readonly #levels: (BacklogLevel | undefined)[]
   #count: number
   #bytes: number
 
-  constructor(context: Context, queue: Dispatchable, ownerId: () => OwnerId) {
+  constructor(context: Context, queue: BacklogHost) {
     this.#context = context
     this.#queue = queue
-    this.#ownerId = ownerId
     this.#levels = []
     this.#count = 0
     this.#bytes = 0
@@ -125,7 +131,7 @@ export class Backlog {
     if (level === undefined || run === undefined) return
     if (run.kind === 'memory' || level.loaded.length > 0) {
       const first = this.shift(priority)
-      if (first?.isStored === true) this.#context.batch().ack(this.#ownerId(), priority, first.sequence, false)
+      if (first?.isStored === true) this.#context.batch().ack(this.#queue.ownerId(), priority, first.sequence, false)
       return
     }
     run.count -= 1
@@ -154,7 +160,7 @@ export class Backlog {
       if (level === undefined || level.count === 0) continue
       for (const run of level.runs) {
         if (run.kind !== 'memory') continue
-        for (const paged of run.pages.takeExpired(now)) {
+        for (const paged of run.pages.takeExpired(now, this.#queue.begun)) {
           expired.push(surfacedOf(paged))
           level.count -= 1
           this.#count -= 1
@@ -163,7 +169,7 @@ export class Backlog {
         }
       }
       for (const run of [...level.runs]) if (isEmpty(run)) level.runs.splice(level.runs.indexOf(run), 1)
-      for (const surfaced of level.loadedExpired(now).map(surfacedEntry)) {
+      for (const surfaced of level.loadedExpired(now, this.#queue.begun).map(surfacedEntry)) {
         this.take(surfaced)
         expired.push(surfaced)
       }
@@ -221,7 +227,8 @@ export class Backlog {
       if (level === undefined || level.count === 0) continue
       for (const run of level.runs) if (run.kind === 'memory') this.#clearPages(run.pages)
       if (level.runs.some((run) => run.kind === 'stored')) {
-        for (const { sequence } of level.loaded) this.#context.batch().ack(this.#ownerId(), priority, sequence, false)
+        for (const { sequence } of level.loaded)
+          this.#context.batch().ack(this.#queue.ownerId(), priority, sequence, false)
         this.#clearTo(level, priority, lastSequence)
       }
       this.#levels[priority] = undefined
@@ -237,7 +244,7 @@ export class Backlog {
    */
   #clearTo(level: BacklogLevel, priority: number, upTo: number): void {
     const batch = this.#context.batch()
-    const owner = this.#ownerId()
+    const owner = this.#queue.ownerId()
     let first = level.after + 1
     for (const sequence of [...level.elsewhere, ...level.leaving].sort((left, right) => left - right)) {
       if (sequence > upTo) break
@@ -259,6 +266,7 @@ export class Backlog {
     for (const surfaced of page) {
       const { expiresAt } = surfaced.message
       if (surfaced.sequence > last || expiresAt === 0 || !this.holds(surfaced)) continue
+      if (this.#queue.begun?.has(surfaced.sequence) === true) continue
       if (expiresAt > now) from = Math.min(from, expiresAt)
       else {
         this.take(surfaced)
@@ -304,7 +312,7 @@ export class Backlog {
     for (let next = pages.shift(); next !== undefined; next = pages.shift()) {
       this.#context.memory.subtract(next.message.size)
       if (next.isStored) {
-        this.#context.batch().ack(this.#ownerId(), next.message.priority, next.sequence, false)
+        this.#context.batch().ack(this.#queue.ownerId(), next.message.priority, next.sequence, false)
       }
     }
   }
@@ -338,7 +346,7 @@ export class Backlog {
       hasLost = true
       this.#lose(level, priority, sequence)
     }
-    this.#context.read(this.#ownerId(), priority, level.after, count, onUnreadable).then((entries) => {
+    this.#context.read(this.#queue.ownerId(), priority, level.after, count, onUnreadable).then((entries) => {
       level.isLoading = false
       if (this.#levels[priority] !== level) return
       for (const entry of entries) if (entry.sequence > level.after) this.#take(level, priority, entry)
@@ -359,7 +367,7 @@ export class Backlog {
     if (level.droppedCount === 0) level.load(entry)
     else {
       level.droppedCount -= 1
-      this.#context.batch().ack(this.#ownerId(), priority, entry.sequence, false)
+      this.#context.batch().ack(this.#queue.ownerId(), priority, entry.sequence, false)
     }
   }
 
@@ -372,7 +380,13 @@ export class Backlog {
     let hasWaited = false
     while (found.length < wanted) {
       const onUnreadable = (sequence: number): void => this.#lose(level, priority, sequence)
-      const entries = await this.#context.read(this.#ownerId(), priority, from, wanted - found.length, onUnreadable)
+      const entries = await this.#context.read(
+        this.#queue.ownerId(),
+        priority,
+        from,
+        wanted - found.length,
+        onUnreadable,
+      )
       if (entries.length === 0) {
         if (hasWaited) break
         hasWaited = true

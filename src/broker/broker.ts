@@ -155,6 +155,18 @@ export class Broker implements SessionHost {
     return this.subscriptions.namedOf(clientId)
   }
 
+  /**
+   * A delivery of a client's named subscription, by its sequence, has begun and is to be ended whenever that can be: it does not
+   * expire until it is settled, or the broker stops. To be said before it goes back, and again before control goes back to the event
+   * loop when the broker has been opened.
+   */
+  keepBegun(clientId: string, name: string, sequence: number): void {
+    const queue = this.subscriptions.queueOfClient(clientId, name)
+    if (queue === undefined) return
+    queue.begun ??= new Set()
+    queue.begun.add(sequence)
+  }
+
   /** Removes a named subscription, with all it has collected, of a client that need not be connected. */
   deleteSubscription(clientId: string | undefined, name: string): BrokerError | undefined {
     return this.subscriptions.remove(clientId, name)

@@ -67,7 +67,7 @@ export class Expiry {
       for (let delivery = walker.step(priority, list); delivery !== undefined; delivery = walker.step(priority, list)) {
         const { expiresAt } = delivery.message
         if (isExpired(delivery, now)) expire(delivery)
-        else if (expiresAt > 0) this.#metFrom = Math.min(this.#metFrom, expiresAt)
+        else if (expiresAt > now) this.#metFrom = Math.min(this.#metFrom, expiresAt)
         left -= 1
         if (left === 0) return false
       }
@@ -76,7 +76,7 @@ export class Expiry {
   }
 }
 
-export function isExpired(delivery: QueuedDelivery, now: number): boolean {
-  const { expiresAt } = delivery.message
-  return expiresAt > 0 && expiresAt <= now
+export function isExpired({ message, queue, sequence }: QueuedDelivery, now: number): boolean {
+  const { expiresAt } = message
+  return expiresAt > 0 && expiresAt <= now && queue.begun?.has(sequence) !== true
 }

@@ -136,8 +136,8 @@ export class MemoryPages {
     return undefined
   }
 
-  /** Takes out what has expired. */
-  takeExpired(now: number): PagedMessage[] {
+  /** Takes out what has expired, but for the sequences that have `begun`. */
+  takeExpired(now: number, begun: ReadonlySet<number> | undefined): PagedMessage[] {
     const expired: PagedMessage[] = []
     for (const page of this.#pages) {
       if (page.expiryFrom > now) continue
@@ -149,6 +149,7 @@ export class MemoryPages {
           page.expiryFrom = Math.min(page.expiryFrom, expiresAt)
           continue
         }
+        if (begun?.has(page.buffer.readDoubleLE(at)) === true) continue
         expired.push(read(page, at))
         page.buffer[at + 43] = (page.buffer[at + 43] as number) | flagGone
         this.#count -= 1

@@ -10,6 +10,7 @@ import { isGrave } from './dead-letter.ts'
 import { HandedDelivery, type QueuedDelivery } from './delivery.ts'
 import { Gate, lowWater, type Sender } from './flow.ts'
 import { type Policy, redeliveryDelay } from './policy.ts'
+import { QueueCounters } from './queue-counters.ts'
 import type { Feed } from './rotation.ts'
 import type { BrokerSubscription } from './subscription.ts'
 import { type Visit, Waiting } from './waiting.ts'
@@ -26,16 +27,6 @@ export interface QueueOptions {
   readonly subscription: string | undefined
 }
 
-/** What has happened to a queue's messages since it was made. */
-export interface QueueCounters {
-  enqueued: number
-  delivered: number
-  acknowledged: number
-  expired: number
-  deadLettered: number
-  dropped: number
-}
-
 /**
  * Messages waiting for consumers: first in first out within each priority, each handed to one consumer with credit. Every
  * kind of subscription is served by one of these.
@@ -50,6 +41,8 @@ export class Queue implements Dispatchable {
   dispatchMarked: boolean
   isPaused: boolean
   isDeleted: boolean
+  /** Sequences of those that do not expire any more, see {@link Broker.keepBegun}. */
+  begun: Set<number> | undefined
   readonly #context: Context
   readonly #spec: OwnerSpec | undefined
   readonly #isShared: boolean
@@ -69,10 +62,11 @@ export class Queue implements Dispatchable {
     this.policy = options.policy
     this.subscription = options.subscription
     this.gate = new Gate()
-    this.counters = { enqueued: 0, delivered: 0, acknowledged: 0, expired: 0, deadLettered: 0, dropped: 0 }
+    this.counters = new QueueCounters()
     this.dispatchMarked = false
     this.isPaused = false
     this.isDeleted = false
+    this.begun = undefined
     this.#context = context
     this.#spec = options.spec
     this.#isShared = options.isShared
@@ -267,6 +261,7 @@ export class Queue implements Dispatchable {
   /** Drops everything that no consumer holds. Returns how many. */
   purge(): number {
     const purged = this.#waiting.clear((delivery) => this.forget(delivery))
+    this.begun = undefined
     this.ease()
     return purged
   }
@@ -417,6 +412,7 @@ export class Queue implements Dispatchable {
   unaccount(delivery: QueuedDelivery): void {
     const { extraBytes } = delivery
     this.#bytes -= delivery.message.size + extraBytes
+    this.begun?.delete(delivery.sequence)
     this.#context.memory.release(delivery.message)
     if (extraBytes > 0) this.#context.memory.subtract(extraBytes)
   }

@@ -70,6 +70,10 @@ export class Subscriptions {
     return this.#named.get(key)?.binding.queue
   }
 
+  queueOfClient(clientId: string, name: string): Queue | undefined {
+    return this.#find(clientId, name)?.binding.queue
+  }
+
   /** A client's named subscription. */
   find(clientId: string | undefined, name: string): NamedSubscriptionInfo | undefined {
     const named = this.#find(clientId, name)

@@ -57,7 +57,7 @@ export class Waiting {
   #isSweeping: boolean
 
   constructor(context: Context, queue: Queue) {
-    this.backlog = new Backlog(context, queue, () => queue.ownerId())
+    this.backlog = new Backlog(context, queue)
     this.#context = context
     this.#queue = queue
     this.#ready = new Ready()

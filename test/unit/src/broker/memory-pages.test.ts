@@ -95,7 +95,7 @@ describe('memory pages', () => {
             case 'expire': {
               now += one.ms
               const isOver = ({ message }: PagedMessage) => message.expiresAt > 0 && message.expiresAt <= now
-              expect(pages.takeExpired(now).map(plain)).toEqual(model.filter(isOver).map(plain))
+              expect(pages.takeExpired(now, undefined).map(plain)).toEqual(model.filter(isOver).map(plain))
               model = model.filter((paged) => !isOver(paged))
               break
             }
