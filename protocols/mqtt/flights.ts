@@ -1,4 +1,4 @@
-import type { Delivery, Session } from '../../src/core.ts'
+import type { Broker, Delivery, Session } from '../../src/core.ts'
 import { type ByteSink, writeAck } from './encoder.ts'
 import type { SessionKeys } from './keys.ts'
 import { dupFlag, type Grant, type Lane, lastGrant } from './lane.ts'
@@ -14,6 +14,15 @@ interface Flight {
   readonly lane: Lane | undefined
   readonly delivery: Delivery | undefined
   phase: (typeof Phase)[keyof typeof Phase]
+  /** True if the store has the packet id. */
+  readonly isKept: boolean
+}
+
+/** A packet id whose delivery is to come again, and the QoS with which it was sent. */
+interface Reserved {
+  readonly id: number
+  readonly qos: number
+  readonly isKept: boolean
 }
 
 /** What the sending of QoS 1 and 2 needs of a connected session. */
@@ -32,11 +41,13 @@ const slotsMin = 16
 
 /**
  * Messages of QoS 1 and 2 on their way to one client. Packet ids count from 1 in each session; the last bits of one say in which
- * slot its flight is, and an id whose slot is taken is left out. What a client that went away had not acknowledged keeps its id
- * [MQTT-4.4.0-1]; those of QoS 2 are in the store before they leave, so that they outlive the broker too.
+ * slot its flight is, and an id whose slot is taken is left out. What a client that went away had not acknowledged keeps its id and
+ * does not expire any more [MQTT-4.4.0-1], [MQTT-4.3.3-7]. That outlives the broker too: ids of QoS 2 are in the store before they
+ * leave, those of QoS 1 whose messages can expire go there as they leave.
  */
 export class Flights {
   readonly #keys: SessionKeys
+  readonly #broker: Broker
   #link: FlightLink | undefined
   #slots: (Flight | undefined)[]
   #count: number
@@ -44,13 +55,14 @@ export class Flights {
   /** Deliveries for which the window has no room. */
   #waiting: { readonly lane: Lane; readonly delivery: Delivery }[]
   #waitingHead: number
-  /** Packet ids of deliveries that were on their way when the connection ended, by lane and sequence. */
-  #resend: Map<string, number> | undefined
-  /** Ids in `#resend` whose deliveries have not come again. */
+  /** Those of deliveries that were on their way when the connection ended, by lane and sequence. */
+  #resend: Map<string, Reserved> | undefined
+  /** Their ids. */
   #reserved: Set<number> | undefined
 
-  constructor(keys: SessionKeys) {
+  constructor(keys: SessionKeys, broker: Broker) {
     this.#keys = keys
+    this.#broker = broker
     this.#link = undefined
     this.#slots = []
     this.#count = 0
@@ -68,7 +80,7 @@ export class Flights {
     for (const flight of released) if (flight !== undefined) this.#release(flight.id, link)
   }
 
-  /** The client has gone: what it has not acknowledged has gone back to the core, and keeps its id. */
+  /** The client has gone: what it has not acknowledged is about to go back to the core, and keeps its id. */
   detach(): void {
     this.#link = undefined
     this.#waiting = []
@@ -77,18 +89,25 @@ export class Flights {
       if (flight?.lane === undefined || flight.delivery === undefined || flight.phase === Phase.released) continue
       this.#free(flight)
       if (flight.lane.isCompeting) continue
-      this.#reserve(placeOf(flight.lane, flight.delivery), flight.id)
+      const { delivery, id, isKept, lane, phase } = flight
+      this.#reserve(placeOf(lane, delivery), { id, qos: phase === Phase.published ? 1 : 2, isKept })
+      if (delivery.message.expiresAt > 0) this.#broker.keepBegun(this.#keys.clientId, lane.name, delivery.sequence)
     }
   }
 
   /** Takes in what the store has kept of a packet id. */
-  restore(id: number, place: string): void {
-    if (place === receivedMark) this.#put({ id, lane: undefined, delivery: undefined, phase: Phase.released })
-    else this.#reserve(place, id)
+  restore(id: number, kept: string): void {
     this.#lastId = Math.max(this.#lastId, id)
+    if (kept === receivedMark) {
+      this.#put({ id, lane: undefined, delivery: undefined, phase: Phase.released, isKept: true })
+      return
+    }
+    const { qos, sequence, lane, place } = readKept(kept)
+    this.#reserve(place, { id, qos, isKept: true })
+    this.#broker.keepBegun(this.#keys.clientId, lane, sequence)
   }
 
-  /** Nothing waits for the client: ids that were kept for what has expired meanwhile are free again. */
+  /** Nothing waits for the client: ids that were kept for what has been purged meanwhile are free again. */
   forgetReserved(session: Session): void {
     for (const id of this.#reserved ?? []) session.putState(this.#keys.sent(id), undefined)
     this.#resend = undefined
@@ -131,15 +150,14 @@ export class Flights {
       return
     }
     if (reason >= Reason.unspecified) {
-      this.#forgetId(flight, link)
       this.#finish(flight, reason)
       return
     }
     const { lane, delivery } = flight
     if (flight.phase === Phase.published2 && lane !== undefined && delivery !== undefined) {
       lane.done(delivery)
-      if (lane.isDurable) link.session.putState(this.#keys.sent(id), Buffer.from(receivedMark))
-      this.#put({ id, lane: lane.isDurable ? lane : undefined, delivery: undefined, phase: Phase.released })
+      if (flight.isKept) link.session.putState(this.#keys.sent(id), Buffer.from(receivedMark))
+      this.#put({ id, lane: undefined, delivery: undefined, phase: Phase.released, isKept: flight.isKept })
     }
     this.#release(id, link)
   }
@@ -149,7 +167,7 @@ export class Flights {
     const flight = this.#find(id)
     if (flight === undefined || flight.phase !== Phase.released) return
     this.#free(flight)
-    this.#link?.session.putState(this.#keys.sent(id), undefined)
+    this.#forgetId(flight)
     this.#pump()
   }
 
@@ -160,27 +178,41 @@ export class Flights {
 
   #start(lane: Lane, delivery: Delivery, link: FlightLink): void {
     const { message } = delivery
-    const grant = lane.grantOf(message) ?? (this.isUnderWay(lane, delivery) ? lastGrant : undefined)
+    const known = this.#reserved === undefined ? undefined : this.#claim(lane, delivery)
+    if (known !== undefined) {
+      this.#resume(lane, delivery, known)
+      return
+    }
+    const grant = lane.grantOf(message)
     const qos = grant === undefined ? 0 : lane.qosOf(message, grant)
     if (grant === undefined || qos === 0) {
       lane.done(delivery)
       return
     }
-    const known = this.#reserved === undefined ? 0 : this.#claim(lane, delivery)
-    const id = known === 0 ? this.#freeId() : known
-    this.#put({ id, lane, delivery, phase: qos === 1 ? Phase.published : Phase.published2 })
-    if (qos === 2 && lane.isDurable && known === 0) {
-      const place = Buffer.from(placeOf(lane, delivery))
-      const refusal = link.session.putState(this.#keys.sent(id), place)
-      if (refusal === undefined) {
-        link.replies.defer(link.session.sync(), () =>
-          this.#write(id, delivery, lane.flagsOf(delivery, grant, qos), grant),
-        )
-        return
-      }
+    if (message.expiresAt > 0 && message.expiresAt <= this.#broker.clock.now()) {
+      lane.giveBack(delivery)
+      return
     }
+    const id = this.#freeId()
+    const isKept = this.#keepId(id, qos, lane, delivery, link)
+    this.#put({ id, lane, delivery, phase: qos === 1 ? Phase.published : Phase.published2, isKept })
     const flags = lane.flagsOf(delivery, grant, qos)
-    this.#write(id, delivery, known === 0 ? flags : flags | dupFlag, grant)
+    if (qos === 2 && isKept) link.replies.defer(link.session.sync(), () => this.#write(id, delivery, flags, grant))
+    else this.#write(id, delivery, flags, grant)
+  }
+
+  /** Sends again what the client may have from an earlier connection. */
+  #resume(lane: Lane, delivery: Delivery, { id, qos, isKept }: Reserved): void {
+    const grant = lane.grantOf(delivery.message) ?? lastGrant
+    this.#put({ id, lane, delivery, phase: qos === 1 ? Phase.published : Phase.published2, isKept })
+    this.#write(id, delivery, lane.flagsOf(delivery, grant, qos) | dupFlag, grant)
+  }
+
+  /** Has the store keep an id that is to outlive the broker. True if it does. */
+  #keepId(id: number, qos: number, lane: Lane, delivery: Delivery, { session }: FlightLink): boolean {
+    if (!lane.isDurable || lane.isCompeting || (qos === 1 && delivery.message.expiresAt === 0)) return false
+    const kept = Buffer.from(`${qos}/${placeOf(lane, delivery)}`)
+    return session.putState(this.#keys.sent(id), kept) === undefined
   }
 
   #write(id: number, delivery: Delivery, flags: number, grant: Grant): void {
@@ -189,7 +221,6 @@ export class Flights {
     if (link === undefined || flight?.lane === undefined || flight.delivery !== delivery) return
     if (link.sender.send(delivery.message, flags, id, grant.ids)) return
     // [MQTT-3.1.2-25]: as if it had been sent and acknowledged; what a queue holds is for others.
-    this.#forgetId(flight, link)
     this.#finish(flight, Reason.packetTooLarge)
   }
 
@@ -197,6 +228,7 @@ export class Flights {
   #finish(flight: Flight, reason: number): void {
     const { lane, delivery } = flight
     this.#free(flight)
+    this.#forgetId(flight)
     if (lane !== undefined && delivery !== undefined) {
       const isRefused = reason >= Reason.unspecified && lane.isCompeting
       if (isRefused) lane.refuse(delivery, `refused by its consumer with reason 0x${reason.toString(16)}`)
@@ -218,8 +250,8 @@ export class Flights {
     }
   }
 
-  #forgetId(flight: Flight, link: FlightLink): void {
-    if (flight.phase === Phase.published2) link.session.putState(this.#keys.sent(flight.id), undefined)
+  #forgetId({ id, isKept }: Flight): void {
+    if (isKept) this.#link?.session.putState(this.#keys.sent(id), undefined)
   }
 
   #find(id: number): Flight | undefined {
@@ -262,25 +294,25 @@ export class Flights {
     }
   }
 
-  #reserve(place: string, id: number): void {
+  #reserve(place: string, reserved: Reserved): void {
     this.#resend ??= new Map()
     this.#reserved ??= new Set()
-    this.#resend.set(place, id)
-    this.#reserved.add(id)
+    this.#resend.set(place, reserved)
+    this.#reserved.add(reserved.id)
   }
 
-  /** The id that the delivery had before the connection ended; 0: none. */
-  #claim(lane: Lane, delivery: Delivery): number {
+  /** What the delivery had before the connection ended, if it was on its way. */
+  #claim(lane: Lane, delivery: Delivery): Reserved | undefined {
     const place = placeOf(lane, delivery)
-    const id = this.#resend?.get(place)
-    if (id === undefined) return 0
+    const reserved = this.#resend?.get(place)
+    if (reserved === undefined) return undefined
     this.#resend?.delete(place)
-    this.#reserved?.delete(id)
+    this.#reserved?.delete(reserved.id)
     if (this.#reserved?.size === 0) {
       this.#resend = undefined
       this.#reserved = undefined
     }
-    return id
+    return reserved
   }
 }
 
@@ -290,4 +322,11 @@ const receivedMark = '-'
 /** Names a delivery for as long as its subscription lives. */
 function placeOf(lane: Lane, delivery: Delivery): string {
   return `${delivery.sequence}/${lane.name}`
+}
+
+/** Reads what the store has kept of a packet id that was on its way: a QoS, and then a place. */
+function readKept(kept: string): { qos: number; sequence: number; lane: string; place: string } {
+  const place = kept.slice(2)
+  const slash = place.indexOf('/')
+  return { qos: Number(kept[0]), sequence: Number(place.slice(0, slash)), lane: place.slice(slash + 1), place }
 }

@@ -1,28 +1,28 @@
 /** The keys under which one session is kept with the broker. The client id comes last, since it may hold anything. */
 export class SessionKeys {
-  readonly #clientId: string
+  readonly clientId: string
 
   constructor(clientId: string) {
-    this.#clientId = clientId
+    this.clientId = clientId
   }
 
   get session(): string {
-    return `${keyPrefix}session/0/${this.#clientId}`
+    return `${keyPrefix}session/0/${this.clientId}`
   }
 
   /** One subscription, by a number that the session gives it. */
   filter(number: number): string {
-    return `${keyPrefix}filter/${number}/${this.#clientId}`
+    return `${keyPrefix}filter/${number}/${this.clientId}`
   }
 
   /** A packet id of QoS 2 that the client has sent and not released. */
   received(id: number): string {
-    return `${keyPrefix}received/${id}/${this.#clientId}`
+    return `${keyPrefix}received/${id}/${this.clientId}`
   }
 
-  /** A packet id of QoS 2 on its way to the client: which delivery it is, or nothing once that is received. */
+  /** A packet id on its way to the client: its QoS and which delivery it is, or that the client has received it. */
   sent(id: number): string {
-    return `${keyPrefix}sent/${id}/${this.#clientId}`
+    return `${keyPrefix}sent/${id}/${this.clientId}`
   }
 }
 

@@ -6,6 +6,7 @@ import {
   covers,
   type Delivery,
   type Message,
+  released,
   type Subscription,
 } from '../../src/core.ts'
 import { publishedQos } from './content.ts'
@@ -152,6 +153,12 @@ export class Lane implements Consumer {
     }
     subscription.settle(delivery, accepted)
     subscription.addCredit(1)
+  }
+
+  /** The client need not have it: what becomes of it is up to the core. */
+  giveBack(delivery: Delivery): void {
+    this.subscription?.settle(delivery, released)
+    this.subscription?.addCredit(1)
   }
 
   /** A delivery is over and given up. */

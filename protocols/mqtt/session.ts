@@ -112,7 +112,7 @@ export class MqttSession implements SessionEvents, LaneHost, Due {
     this.#services = services
     const { addresses, broker, options, packet, shares } = services
     this.#filters = new Filters(this, this.keys, options, shares)
-    this.#flights = new Flights(this.keys)
+    this.#flights = new Flights(this.keys, broker)
     this.#incoming = new Incoming(this.keys, options, addresses, packet)
     this.#deadline = broker.deadline(this)
     this.#link = undefined

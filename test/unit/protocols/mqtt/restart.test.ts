@@ -1,6 +1,7 @@
 import type { Packet } from 'mqtt-packet'
 import { describe, expect, test } from 'vitest'
 import { MemoryStore } from '../../../../src/store/memory-store.ts'
+import { HeldStore } from '../../../support/held-store.ts'
 import { MqttBroker, type MqttBrokerOptions } from '../../../support/mqtt-broker.ts'
 import type { MqttTestClient, Version } from '../../../support/mqtt-client.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
@@ -10,13 +11,19 @@ class Restarts {
   readonly clock = new VirtualClock()
   readonly #store = new MemoryStore()
   readonly #options: MqttBrokerOptions
+  readonly #isPaging: boolean
+  #last: HeldStore | undefined
 
-  constructor(options: MqttBrokerOptions = {}) {
+  /** `isPaging`: as if the store kept on disk what it has. */
+  constructor(options: MqttBrokerOptions = {}, isPaging = false) {
     this.#options = options
+    this.#isPaging = isPaging
   }
 
   start(): Promise<MqttBroker> {
-    return MqttBroker.open({ ...this.#options, store: this.#store, clock: this.clock })
+    if (this.#last !== undefined) this.#last.isHeld = true
+    this.#last = new HeldStore(this.#store, this.#isPaging)
+    return MqttBroker.open({ ...this.#options, store: this.#last, clock: this.clock })
   }
 
   get states(): string[] {
@@ -175,23 +182,84 @@ test('the will of a client that was there when the broker crashed is published a
   expect(String(got.payload)).toBe('gone')
 })
 
-test('the packet id of a message that expires while its client is away is free again', async () => {
+test('the packet id of a message that is purged while its client is away is free again', async () => {
   const restarts = new Restarts()
   const before = await restarts.start()
   const first = await before.connected(5, kept)
   await first.subscribe('t', 2)
   const producer = await before.connected(5)
-  producer.publish('t', 'x', { qos: 2, messageId: 1, properties: { messageExpiryInterval: 5 } })
+  producer.publish('t', 'x', { qos: 2, messageId: 1 })
   await producer.next('pubrec')
   await first.next('publish')
   first.close()
   await first.closed
-  restarts.clock.advance(60_000)
+  for (const queue of before.broker.subscriptions.queues) queue.purge()
   await producer.settled()
   const second = await before.connected(5, kept)
   await second.settled()
   await new Promise((resolve) => setImmediate(resolve))
   expect(restarts.states.filter((key) => key.startsWith('mqtt/sent'))).toEqual([])
+})
+
+async function publishSurely(producer: MqttTestClient, qos: 1 | 2, body: string, properties = {}): Promise<void> {
+  const messageId = body.charCodeAt(0)
+  producer.publish('t', body, { qos, messageId, properties })
+  await producer.next(qos === 1 ? 'puback' : 'pubrec')
+}
+
+const ways = ['a lost connection', 'a crash', 'a crash of what is paged', 'a stop of what is paged'] as const
+
+describe.each([1, 2] as const)('QoS %d [MQTT-4.3.3-7] [MQTT-4.4.0-1] [MQTT-3.3.2-5]', (qos) => {
+  test.each(ways)('what has been sent does not expire over %s, what has not does', async (how) => {
+    const restarts = new Restarts({}, how.endsWith('paged'))
+    const before = await restarts.start()
+    const first = await before.connected(5, { ...kept, properties: { ...kept.properties, receiveMaximum: 2 } })
+    await first.subscribe('t', qos)
+    const producer = await before.connected(5)
+    for (const body of ['a', 'b', 'c']) await publishSurely(producer, qos, body, { messageExpiryInterval: 60 })
+    const sent = [await first.next('publish'), await first.next('publish')]
+    await first.settled()
+    expect(first.packets).toEqual([])
+    first.close()
+    await first.closed
+    await publishSurely(producer, qos, 'd', { messageExpiryInterval: 60 })
+    await publishSurely(producer, qos, 'e')
+    if (how.startsWith('a stop')) await before.broker.close()
+    const after = how === 'a lost connection' ? before : await restarts.start()
+    restarts.clock.advance(61_000)
+    const second = await after.connected(5, kept)
+    for (const { messageId, payload } of sent) {
+      const again = await second.next('publish')
+      expect(again).toMatchObject({ dup: true, messageId, payload, properties: { messageExpiryInterval: 0 }, qos })
+      second.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId: messageId as number })
+      if (qos === 2) second.send({ cmd: 'pubcomp', messageId: messageId as number })
+    }
+    const last = await second.next('publish')
+    expect(last).toMatchObject({ payload: Buffer.from('e'), qos })
+    second.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId: last.messageId as number })
+    if (qos === 2) second.send({ cmd: 'pubcomp', messageId: last.messageId as number })
+    await second.settled()
+    expect(second.packets.filter(({ cmd }) => cmd === 'publish')).toEqual([])
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(restarts.states.filter((key) => key.startsWith('mqtt/sent'))).toEqual([])
+  })
+})
+
+test('a message that expires while the window of its client is full is not sent [MQTT-3.3.2-5]', async () => {
+  const restarts = new Restarts()
+  const test = await restarts.start()
+  const client = await test.connected(5, { ...kept, properties: { ...kept.properties, receiveMaximum: 1 } })
+  await client.subscribe('t', 1)
+  await client.subscribe('$share/g/s', 1)
+  const producer = await test.connected(5)
+  await producer.sure('t', 'first')
+  const { messageId } = await client.next('publish')
+  await producer.sure('s', 'late', { properties: { messageExpiryInterval: 5 } })
+  await client.settled()
+  restarts.clock.advance(6000)
+  client.send({ cmd: 'puback', messageId: messageId as number })
+  await producer.sure('s', 'last')
+  expect(await client.payloads(1)).toEqual(['last'])
 })
 
 test('shared subscriptions of sessions that are kept collect over a crash', async () => {
