@@ -244,11 +244,17 @@ class Pulse {
     let count = -1
     while (count !== this.count) {
       count = this.count
-      for (let round = 0; round < quietRounds; round += 1) await new Promise((resolve) => setImmediate(resolve))
+      await rounds()
       if (count !== this.count || this.#faults.connectionCount === 0) continue
       await new Promise((resolve) => setTimeout(resolve, this.#quietMs))
+      // What came while the whole process had to wait is read only now.
+      await rounds()
     }
   }
+}
+
+async function rounds(): Promise<void> {
+  for (let round = 0; round < quietRounds; round += 1) await new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Settings while time jumps: nobody is cut for his silence unless the test says so. */

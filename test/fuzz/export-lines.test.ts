@@ -3,9 +3,8 @@ import { expect, test } from 'vitest'
 import { OpaqueFormat } from '../../src/cli/data/formats.ts'
 import { LineError, MessageReader, messageLine, parseLine } from '../../src/cli/data/lines.ts'
 import { messageOf } from '../support/messages.ts'
-import { startSeed } from '../support/seed.ts'
 
-const parameters = { seed: startSeed(), numRuns: 2000 }
+const parameters = { numRuns: 2000 }
 const reader = new MessageReader((name) => new OpaqueFormat(name))
 
 /** Reads a line as an import does. True if it was taken. */

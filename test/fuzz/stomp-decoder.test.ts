@@ -5,11 +5,12 @@ import { expect, it } from 'vitest'
 import type { Version } from '../../protocols/stomp/headers.ts'
 import { headerNames } from '../../protocols/stomp/headers.ts'
 import type { FrameLimits } from '../../protocols/stomp/limits.ts'
+import { startSeed } from '../support/seed.ts'
 import type { Outcome, PlainFrame } from '../vectors/stomp/vector.ts'
 import { decode } from '../vectors/stomp/vector.ts'
 
-const environment: { readonly FUZZ_SEED?: string; readonly FUZZ_FRAMES?: string } = process.env
-const seed = Number(environment.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 32))
+const environment: { readonly FUZZ_FRAMES?: string } = process.env
+const seed = startSeed()
 const frameCount = Number(environment.FUZZ_FRAMES ?? 20_000)
 /** stompit is slow: one stream of this many is given to it, up to a number. */
 const differentialEvery = 10

@@ -1,20 +1,7 @@
-import type { Parameters } from 'fast-check'
-
-const environment: { readonly FUZZ_SEED?: string; readonly FUZZ_PATH?: string; readonly FUZZ_SECONDS?: string } =
-  process.env
+const environment: { readonly FUZZ_SEED?: string; readonly FUZZ_SECONDS?: string } = process.env
 
 /** Seconds that a long random test may take. */
 export const fuzzSeconds = Number(environment.FUZZ_SECONDS ?? 10)
-
-/**
- * Settings for `fc.assert`: the seed of FUZZ_SEED if there is one. A failure prints its seed and its path: FUZZ_SEED brings
- * back the runs, FUZZ_PATH with it just the one that failed.
- */
-export function seeded<T>(given: Parameters<T> = {}): Parameters<T> {
-  const { FUZZ_SEED: seed, FUZZ_PATH: path } = environment
-  if (seed === undefined) return given
-  return { ...given, seed: Number(seed), ...(path === undefined ? {} : { path }) }
-}
 
 /** Numbers in [0, 1) from a seed: mulberry32. */
 export function randomOf(seed: number): () => number {
@@ -27,7 +14,8 @@ export function randomOf(seed: number): () => number {
   }
 }
 
-/** The seed to start from: that of FUZZ_SEED, or a new one. */
+/** What random tests start from: 1, so that they do the same each time; the number of FUZZ_SEED; or a new one if it is "random". */
 export function startSeed(): number {
-  return Number(environment.FUZZ_SEED ?? Math.floor(Math.random() * 1_000_000))
+  const given = environment.FUZZ_SEED ?? '1'
+  return given === 'random' ? Math.floor(Math.random() * 2 ** 31) : Number(given)
 }

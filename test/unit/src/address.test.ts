@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Address, type AddressKind, covers } from '../../../src/address.ts'
 import { BrokerError } from '../../../src/errors.ts'
-import { seeded } from '../../support/seed.ts'
 
 function faultOf(result: Address | BrokerError): string | undefined {
   return result instanceof BrokerError ? `${result.code}: ${result.message}` : undefined
@@ -28,7 +27,6 @@ describe('an address', () => {
         expect([(back as Address).kind, (back as Address).name]).toEqual([kind, text])
         expect(address.levels.join('.')).toBe(text)
       }),
-      seeded(),
     )
   })
 

@@ -27,7 +27,6 @@ import {
   sectionsOf,
   t,
 } from '../../../support/amqp-peer.ts'
-import { seeded } from '../../../support/seed.ts'
 
 /** Collects what is written. */
 class Sink implements ByteSink {
@@ -302,7 +301,6 @@ describe('values (part 1, section 1.6)', () => {
         expect(cursor.at).toBe(encoded.length)
         expect(new ValueReader(encoded, 0).read()).toEqual(given)
       }),
-      seeded(),
     )
   })
 
@@ -324,7 +322,7 @@ describe('values (part 1, section 1.6)', () => {
         cursor.check()
         expect([cursor.isBroken, cursor.at]).toEqual([false, writer.bytes.length])
       }),
-      seeded({ numRuns: 2000 }),
+      { numRuns: 2000 },
     )
   })
 
@@ -342,7 +340,7 @@ describe('values (part 1, section 1.6)', () => {
           expect(isSound).toBe(false)
         }
       }),
-      seeded({ numRuns: 2000 }),
+      { numRuns: 2000 },
     )
   })
 
@@ -387,7 +385,7 @@ test('sections of any bytes are found or refused', () => {
         expect(sections.bodyEnd).toBeLessThanOrEqual(encoded.length)
       }
     }),
-    seeded({ numRuns: 2000 }),
+    { numRuns: 2000 },
   )
 })
 

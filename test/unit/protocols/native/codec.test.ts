@@ -7,7 +7,6 @@ import { plainHead, readSection, SectionFacts, writeHead } from '../../../../pro
 import { readValue, skipValue, writeNumber, writeValue } from '../../../../protocols/native/values.ts'
 import { GrowingBytes, putVarint, varintBytes } from '../../../../protocols/native/writer.ts'
 import { decodeHex, FrameLog, prefaceHex } from '../../../support/native-frames.ts'
-import { seeded } from '../../../support/seed.ts'
 
 interface Vector {
   readonly name: string
@@ -126,7 +125,6 @@ describe('numbers', () => {
         expect(end).toBe(varintBytes(value))
         expect(new Cursor(bytes.subarray(0, end)).varint()).toBe(value)
       }),
-      seeded(),
     )
     for (const value of [0, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
       const bytes = new Uint8Array(8)
@@ -176,7 +174,6 @@ describe('values', () => {
         skipValue(cursor)
         expect(cursor.left).toBe(0)
       }),
-      seeded(),
     )
   })
 
@@ -224,7 +221,6 @@ test('what the broker needs of a section is what its reader sees', () => {
       const { kind, persistent, priority, expiresAt, deliverAt, groupId, retain, to } = given
       expect({ ...facts }).toEqual({ kind, persistent, priority, expiresAt, deliverAt, groupId, retain, to, bodyStart })
     }),
-    seeded(),
   )
 })
 

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Deadline, Deadlines } from '../../../../src/broker/deadlines.ts'
-import { seeded } from '../../../support/seed.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
 
 class Scene {
@@ -129,7 +128,6 @@ describe('deadlines', () => {
         advance(100)
         expect(scene.calls.sort()).toEqual(expected.sort())
       }),
-      seeded(),
     )
   })
 })

@@ -4,7 +4,6 @@ import { QueuedDelivery } from '../../../../src/broker/delivery.ts'
 import { DeliveryList } from '../../../../src/broker/delivery-list.ts'
 import type { Queue } from '../../../../src/broker/queue.ts'
 import { messageOf } from '../../../support/messages.ts'
-import { seeded } from '../../../support/seed.ts'
 
 const message = messageOf()
 
@@ -51,7 +50,6 @@ describe('a list of deliveries', () => {
           expect(list.count).toBe(array.length)
         }
       }),
-      seeded(),
     )
   })
 

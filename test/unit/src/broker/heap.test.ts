@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Heap } from '../../../../src/broker/heap.ts'
-import { seeded } from '../../../support/seed.ts'
 
 function heapOf(keys: readonly number[]): Heap<{ readonly key: number }> {
   const heap = new Heap<{ readonly key: number }>((item) => item.key)
@@ -27,7 +26,6 @@ describe('a heap', () => {
           expect([heap.size, heap.peek()?.key]).toEqual([sorted.length, sorted[0]])
         }
       }),
-      seeded(),
     )
   })
 

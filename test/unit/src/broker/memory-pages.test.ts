@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest'
 import { MemoryPages, type PagedMessage } from '../../../../src/broker/memory-pages.ts'
 import { type Message, MessageSource } from '../../../../src/message.ts'
 import { messageOf } from '../../../support/messages.ts'
-import { seeded } from '../../../support/seed.ts'
 
 const sources = [new MessageSource('a', undefined, 'p'), new MessageSource('b', 'c', 'q')]
 
@@ -119,7 +118,7 @@ describe('memory pages', () => {
           }
         }
       }),
-      seeded({ numRuns: 150 }),
+      { numRuns: 150 },
     )
   })
 

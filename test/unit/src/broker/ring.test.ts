@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Ring } from '../../../../src/broker/ring.ts'
-import { seeded } from '../../../support/seed.ts'
 
 describe('a ring', () => {
   test('gives back first what came first, over every growth', () => {
@@ -47,7 +46,6 @@ describe('a ring', () => {
           expect([ring.length, ring.first]).toEqual([array.length, array[0]])
         }
       }),
-      seeded(),
     )
   })
 })

@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Address, covers } from '../../../../src/address.ts'
 import { TopicTrie } from '../../../../src/broker/topic-trie.ts'
-import { seeded } from '../../../support/seed.ts'
 
 const level = fc.constantFrom('a', 'b', '$s', '', '*', '>', '#')
 const address = fc.array(level, { minLength: 1, maxLength: 4 }).filter((levels) => levels.join('.') !== '')
@@ -62,7 +61,7 @@ describe('a trie', () => {
         const { trie, filed } = fill(steps)
         expect(trie.covering(name).sort()).toEqual(filed.covering(name).sort())
       }),
-      seeded({ numRuns: 2000 }),
+      { numRuns: 2000 },
     )
   })
 
@@ -76,7 +75,7 @@ describe('a trie', () => {
         const { trie, filed } = fill(named)
         expect(trie.coveredBy(pattern).sort()).toEqual(filed.coveredBy(pattern).sort())
       }),
-      seeded({ numRuns: 2000 }),
+      { numRuns: 2000 },
     )
   })
 

@@ -3,7 +3,6 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import * as ws from 'ws'
 import { type Ending, WebSocketReader } from '../../../../src/transport/websocket-reader.ts'
-import { seeded } from '../../../support/seed.ts'
 import { closing, type FrameParts, clientFrame as frame } from '../../../support/websocket-frames.ts'
 
 interface Reading {
@@ -196,7 +195,7 @@ test('reads what the receiver of ws reads, and refuses what it refuses', () => {
       if (ending === undefined && expected.isComplete) expect(data).toBe(expected.data)
     },
   )
-  return fc.assert(property, seeded<[FrameParts[], number]>({ numRuns: 3000 }))
+  return fc.assert(property, { numRuns: 3000 })
 })
 
 interface WsReceiver extends Writable {
