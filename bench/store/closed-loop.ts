@@ -47,7 +47,7 @@ export class ClosedLoop {
     this.#altered = 0
   }
 
-  /** Measures for so many seconds, after so many that are not measured. */
+  /** Measures for so many seconds, and until something has gone through, after so many that are not measured. */
   async run(seconds: number, warmUpSeconds: number): Promise<StoreResult> {
     await this.#engine.open()
     const emptyRss = process.memoryUsage.rss()
@@ -59,6 +59,7 @@ export class ClosedLoop {
     const before = this.#reading()
     this.#commits = new Histogram()
     await sleep(seconds * 1000)
+    while (this.#gone === before.gone) await sleep(10)
     const after = this.#reading()
     const commits = this.#commits
     const rssMib = process.memoryUsage.rss() / 2 ** 20
