@@ -58,9 +58,11 @@ export interface ReceiverPlan {
   readonly defaultOutcome: Typed | undefined
   /** Made for this link: goes with it. */
   readonly temporary: Address | undefined
-  /** The durable subscription that closing the link for good deletes. */
-  readonly durableName: SubscriptionName | undefined
-  /** How long its unsettled state is kept. */
+  /** The subscription that stays when the link is detached, and that closing it for good deletes. */
+  readonly keptName: SubscriptionName | undefined
+  /** It stays for no longer than `expiry` says. */
+  readonly isExpiring: boolean
+  /** How long its unsettled state, and the subscription, are kept. */
   readonly expiry: Expiry
   /** The source's address as it was asked for. */
   readonly asked: string
@@ -73,7 +75,7 @@ export interface SubscriptionName {
 
 /** A link that only looks for a durable subscription, to delete it: Qpid JMS unsubscribes so. */
 export interface LookUpPlan {
-  readonly durableName: SubscriptionName
+  readonly keptName: SubscriptionName
   readonly source: Record<string, unknown>
 }
 
@@ -106,9 +108,10 @@ export function planReceiver(context: AttachContext, fields: Fields): ReceiverPl
   const name = subscriptionName(linkName, shared, source.capabilities)
   const presettled = browse || fields.ubyte(attachFields.sndSettleMode) === 1
   const messageBytesMax = fields.ulong(attachFields.maxMessageSize) ?? 0
-  // A topic's subscription that is not durable ends with its link, whatever is asked for.
-  const canStay = !presettled && made === undefined && (durable || !isTopic)
+  // What is shared or dynamic and not durable ends with its link, whatever is asked for; a browser has nothing to be kept.
+  const canStay = made === undefined && (isTopic ? !shared : !presettled)
   const expiry = durable ? forEver : canStay ? grantedExpiry(source) : noExpiry
+  const isExpiring = isTopic && !durable && expiry !== noExpiry
   return {
     presettled,
     messageBytesMax,
@@ -119,7 +122,9 @@ export function planReceiver(context: AttachContext, fields: Fields): ReceiverPl
       selector: filters.selector,
       noLocal: isTopic && filters.noLocal,
       browse,
-      ...(durable || shared ? { name: name.name, durable, shared, isGlobal: name.isGlobal } : {}),
+      ...(durable || isExpiring || shared
+        ? { name: name.name, durable: durable || isExpiring, shared, isGlobal: name.isGlobal }
+        : {}),
     },
     source: {
       ...answer(source, answered(source, address, made, durable), expiry),
@@ -131,7 +136,8 @@ export function planReceiver(context: AttachContext, fields: Fields): ReceiverPl
     target: target === undefined || target === 'coordinator' ? undefined : answer(target, asAsked(target), target),
     defaultOutcome: source.defaultOutcome,
     temporary: made,
-    durableName: durable ? name : undefined,
+    keptName: durable || isExpiring ? name : undefined,
+    isExpiring,
     expiry,
     asked: source.address ?? '',
   }
@@ -183,13 +189,13 @@ export function resolve(broker: Broker, text: string, kind?: AddressKind): Addre
 /** Without a source: the durable subscription that the link is named after. */
 function planLookUp(session: Session, fields: Fields, linkName: string): LookUpPlan | BrokerError {
   const desired = fields.symbols(attachFields.desiredCapabilities)
-  const durableName = subscriptionName(linkName, desired.includes('shared'), desired)
-  const found = session.findSubscription(durableName.name, durableName.isGlobal)
+  const keptName = subscriptionName(linkName, desired.includes('shared'), desired)
+  const found = session.findSubscription(keptName.name, keptName.isGlobal)
   if (found === undefined) {
-    return new BrokerError('not-found', `there is no source, and no durable subscription "${durableName.name}"`)
+    return new BrokerError('not-found', `there is no source, and no durable subscription "${keptName.name}"`)
   }
   return {
-    durableName,
+    keptName,
     source: { address: found.address.toString(), durable: 2, expiry_policy: 'never', capabilities: ['topic'] },
   }
 }

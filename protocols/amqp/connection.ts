@@ -14,11 +14,13 @@ import {
 } from '../../src/core.ts'
 import { addressPrefixes } from './addresses.ts'
 import { errorOf, PeerFault } from './conditions.ts'
-import type { Containers } from './containers.ts'
+import type { Containers, LinkNames } from './containers.ts'
 import { Control, type ControlFrame, type ControlHost, type ControlSession, type ErrorFields, wrap } from './control.ts'
 import { Decoder, type Frame, type FrameHandler } from './decoder.ts'
 import { writeEmptyFrame } from './encoder.ts'
+import type { ExpiringSubscriptions } from './expiring.ts'
 import { type AmqpFault, framingFault, Layer } from './frame.ts'
+import { IdleTimes } from './idle.ts'
 import { type IncomingDelivery, newDelivery } from './incoming-link.ts'
 import { Intake, type IntakeHost } from './intake.ts'
 import { type AmqpOptions, frameBytesMin, saslFrameBytesMax, sentFrameBytesMax } from './limits.ts'
@@ -37,7 +39,9 @@ export interface Shared {
   readonly product: string
   readonly version: string
   readonly containers: Containers
+  readonly linkNames: LinkNames
   readonly detached: DetachedLinks
+  readonly expiring: ExpiringSubscriptions
 }
 
 const protocolHeader = Buffer.from([0x41, 0x4d, 0x51, 0x50, Layer.amqp, 1, 0, 0])
@@ -46,8 +50,6 @@ const soleConnection = 'sole-connection-for-container'
 const offeredCapabilities = ['ANONYMOUS-RELAY', 'DELAYED_DELIVERY', 'SHARED-SUBS', soleConnection]
 /** How many times the high watermark may wait for a peer that does not read before its frames are not read either. */
 const unreadFactor = 8
-/** Empty frames are sent no more often than this. */
-const idleMsMin = 20
 
 /** One connection from its first byte to its last: layers, SASL, open, idle time-outs, errors, the end. */
 export class AmqpConnection
@@ -67,6 +69,7 @@ export class AmqpConnection
   readonly #decoder: Decoder
   readonly #control: Control
   readonly #deadline: Deadline
+  readonly #idle: IdleTimes
   readonly #intake: Intake
   /** By the peer's channel. */
   readonly #sessions: (AmqpSession | undefined)[]
@@ -81,9 +84,6 @@ export class AmqpConnection
   #unconfirmed: number
   #isHolding: boolean
   #partialBytes: number
-  /** When the next empty frame is due, and how often; 0: never. */
-  #beatAt: number
-  #beatMs: number
 
   constructor(wire: Wire, shared: Shared) {
     const { broker, options, product, version } = shared
@@ -107,6 +107,7 @@ export class AmqpConnection
       properties: { product, version, ...addressPrefixes },
     })
     this.#deadline = broker.deadline(this)
+    this.#idle = new IdleTimes(options.idleMsMax)
     this.#intake = new Intake(this)
     this.#sessions = []
     this.#identity = undefined
@@ -119,8 +120,6 @@ export class AmqpConnection
     this.#unconfirmed = 0
     this.#isHolding = false
     this.#partialBytes = 0
-    this.#beatAt = 0
-    this.#beatMs = 0
     this.#deadline.set(this.now + options.connectMsMax)
     wire.stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     wire.stream.on('end', () => this.#onEnd())
@@ -145,8 +144,16 @@ export class AmqpConnection
     return this.#container ?? ''
   }
 
+  get linkNames(): LinkNames {
+    return this.#shared.linkNames
+  }
+
   get detached(): DetachedLinks {
     return this.#shared.detached
+  }
+
+  get expiring(): ExpiringSubscriptions {
+    return this.#shared.expiring
   }
 
   get isOpen(): boolean {
@@ -204,8 +211,7 @@ export class AmqpConnection
     if (frameBytesMax < frameBytesMin)
       throw new PeerFault(framingFault(`max-frame-size ${frameBytesMax}; the least is 512`))
     this.frameBytesMax = Math.min(frameBytesMax, sentFrameBytesMax)
-    const idleMs = fields.uint(4) ?? 0
-    this.#beatMs = idleMs === 0 ? 0 : Math.max(Math.floor(idleMs / 2), idleMsMin)
+    this.#idle.promise(fields.uint(4) ?? 0)
     const isSole = fields.symbols(8).includes(soleConnection)
     if (this.#identity !== undefined) {
       this.#open(this.#identity, containerId, isSole)
@@ -294,6 +300,10 @@ export class AmqpConnection
     if (channel >= 0) this.#sessions[channel] = undefined
   }
 
+  isPosting(transaction: string): boolean {
+    return this.#sessions.some((session) => session?.holdsPartOf(transaction))
+  }
+
   congested(): void {
     this.#session?.suspend()
   }
@@ -305,20 +315,17 @@ export class AmqpConnection
 
   /** Called by the deadlines: no open yet, nothing heard for too long, or time for an empty frame. */
   due(now: number): void {
-    const { connectMsMax, idleMsMax } = this.options
+    const { connectMsMax } = this.options
     if (this.#session === undefined) {
       this.fail({ condition: 'amqp:resource-limit-exceeded', description: `no open came within ${connectMsMax} ms` })
       return
     }
-    if (idleMsMax > 0 && now - this.now >= idleMsMax) {
-      const sentence = `nothing came for ${now - this.now} ms; idle-time-out is ${Math.floor(idleMsMax / 2)}`
+    if (this.#idle.isTooSilent(now - this.now)) {
+      const sentence = `nothing came for ${now - this.now} ms; idle-time-out is ${Math.floor(this.#idle.silentMsMax / 2)}`
       this.fail({ condition: 'amqp:resource-limit-exceeded', description: sentence })
       return
     }
-    if (this.#beatMs > 0 && now >= this.#beatAt) {
-      writeEmptyFrame(this.output)
-      this.#beatAt = now + this.#beatMs
-    }
+    if (this.#idle.beats(now)) writeEmptyFrame(this.output)
     this.#arm(now)
   }
 
@@ -419,7 +426,7 @@ export class AmqpConnection
     this.#identity = identity
     this.#session = session
     this.#control.open()
-    this.#beatAt = this.now + this.#beatMs
+    this.#idle.begin(this.now)
     this.#deadline.clear()
     this.#arm(this.now)
   }
@@ -449,6 +456,7 @@ export class AmqpConnection
     session?.close(how)
     for (const one of this.#sessions) if (one !== undefined && !one.isEnded) one.drop()
     this.#shared.detached.ended(this, this.#shared.broker.clock.now())
+    this.#shared.expiring.ended(this)
     this.#leaveContainer()
   }
 
@@ -469,11 +477,8 @@ export class AmqpConnection
 
   /** The next time at which an empty frame is to be sent, or one should have come. */
   #arm(now: number): void {
-    const { idleMsMax } = this.options
-    const idleAt = idleMsMax > 0 ? this.now + idleMsMax : Number.POSITIVE_INFINITY
-    const beatAt = this.#beatMs > 0 ? this.#beatAt : Number.POSITIVE_INFINITY
-    const at = Math.min(idleAt, beatAt)
-    if (at !== Number.POSITIVE_INFINITY) this.#deadline.set(Math.max(at, now + 1))
+    const at = this.#idle.next(this.now, now)
+    if (at !== undefined) this.#deadline.set(at)
   }
 }
 

@@ -32,3 +32,29 @@ export class Containers {
     if (container.count === 0) this.#open.delete(id)
   }
 }
+
+/** Has links, and gives one up when it is attached anew elsewhere. */
+export interface LinkHolder {
+  /** `key`: role and name. */
+  steal(key: string): void
+}
+
+/** Who has which link: a name is one link between two containers, whatever session or connection it is attached over. */
+export class LinkNames {
+  readonly #holders: Map<string, LinkHolder>
+
+  constructor() {
+    this.#holders = new Map()
+  }
+
+  /** `name`: user, container, role and link. Whoever had it loses it first. */
+  claim(name: string, key: string, holder: LinkHolder): void {
+    this.#holders.get(name)?.steal(key)
+    this.#holders.set(name, holder)
+  }
+
+  /** Nothing if another has claimed it since. */
+  release(name: string, holder: LinkHolder): void {
+    if (this.#holders.get(name) === holder) this.#holders.delete(name)
+  }
+}

@@ -1,4 +1,4 @@
-import { type AmqpFault, Code, type Cursor, decodeFault, framingFault, Layer } from './frame.ts'
+import { type AmqpFault, Code, Cursor, decodeFault, framingFault, Layer } from './frame.ts'
 
 /** One frame; the object is used again for the next one. The bytes are those of the chunk it came in. */
 export interface Frame {
@@ -236,6 +236,8 @@ export class Flow {
   linkCredit = -1
   drain = false
   echo = false
+  /** What is sent by this credit would belong to a transaction (part 4, section 4.4.3). */
+  acquires = false
 
   read(cursor: Cursor): AmqpFault | undefined {
     const count = cursor.list()
@@ -249,12 +251,25 @@ export class Flow {
     if (count > 7) cursor.uint()
     this.drain = count > 8 && cursor.boolean() === true
     this.echo = count > 9 && cursor.boolean() === true
-    if (count > 10) cursor.check()
+    this.acquires = count > 10 && namesTransaction(cursor)
     if (cursor.isBroken || count < 4 || count > 11 || this.incomingWindow < 0 || this.nextOutgoingId < 0) {
       return decodeFault('a flow that cannot be read')
     }
     return undefined
   }
+}
+
+/** Goes over the properties of a flow: whether there is a `txn-id` among them. */
+function namesTransaction(cursor: Cursor): boolean {
+  const { bytes, at } = cursor
+  cursor.check()
+  if (cursor.isBroken || bytes[at] === Code.null) return false
+  const properties = new Cursor(bytes, at, cursor.at)
+  for (let left = properties.map(); left > 0; left -= 2) {
+    if (properties.symbol() === 'txn-id') return bytes[properties.at] !== Code.null
+    properties.skip()
+  }
+  return false
 }
 
 /** A disposition (part 2, section 2.7.6). */

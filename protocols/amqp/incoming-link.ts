@@ -1,7 +1,7 @@
 import type { ControlLink, ErrorFields } from './control.ts'
 import type { Flow, Frame, Transfer } from './decoder.ts'
 import type { AmqpFault } from './frame.ts'
-import { decodeFault } from './frame.ts'
+import { decodeFault, serialGap } from './frame.ts'
 import { closeLink, type Link } from './link.ts'
 import type { ReceivedTags } from './resume.ts'
 
@@ -21,6 +21,8 @@ export interface IncomingDelivery {
   state: Buffer
   /** Undefined: nobody asks for it. */
   tag: string | undefined
+  /** Its source takes `rejected` for an answer; else the link has to say it. */
+  canReject: boolean
   /** It has been here before, and is in the unsettled map of its link: only its outcome is asked for. */
   isResumed: boolean
 }
@@ -38,6 +40,7 @@ export function newDelivery(): IncomingDelivery {
     isSecond: false,
     state: Buffer.alloc(0),
     tag: undefined,
+    canReject: true,
     isResumed: false,
   }
 }
@@ -67,6 +70,8 @@ export interface IncomingLinkOptions {
   readonly messageBytesMax: number
   readonly initialDeliveryCount: number
   readonly isSecond: boolean
+  /** The sender's source takes `rejected` for an answer. */
+  readonly canReject: boolean
   /** What is remembered of deliveries, if anything. */
   readonly tags: ReceivedTags | undefined
   /** Our unsettled map did not fit: the sender may only resume. */
@@ -95,6 +100,7 @@ export class IncomingLink implements Link {
   readonly #creditMax: number
   readonly #messageBytesMax: number
   readonly #isSecond: boolean
+  readonly #canReject: boolean
   readonly #tags: ReceivedTags | undefined
   readonly #onlyResumes: boolean
   #isOver: boolean
@@ -113,6 +119,7 @@ export class IncomingLink implements Link {
     this.#creditMax = options.credit
     this.#messageBytesMax = options.messageBytesMax
     this.#isSecond = options.isSecond
+    this.#canReject = options.canReject
     this.#tags = options.tags
     this.#onlyResumes = options.onlyResumes
     this.#isOver = false
@@ -139,7 +146,13 @@ export class IncomingLink implements Link {
   }
 
   onFlow(flow: Flow): void {
-    // A sender that ran out of messages may say so by its delivery-count (part 2, section 2.6.7).
+    const skipped = flow.deliveryCount < 0 ? 0 : serialGap(this.#deliveryCount, flow.deliveryCount)
+    if (skipped > 0) {
+      // A sender that ran out of messages gives its credit back by its delivery-count (part 2, section 2.6.7).
+      this.#deliveryCount = flow.deliveryCount
+      this.#credit = Math.max(this.#credit - skipped, 0)
+      this.replenish()
+    }
     if (flow.echo) this.#answer()
   }
 
@@ -151,6 +164,7 @@ export class IncomingLink implements Link {
     }
     if (transfer.aborted) {
       this.#forgetPartial()
+      this.replenish()
       return undefined
     }
     if (transfer.settled === true) first.settled = true
@@ -165,6 +179,11 @@ export class IncomingLink implements Link {
 
   drop(): void {
     this.#end(false)
+  }
+
+  /** The state that the first frame of a delivery named whose last one has not come; empty if there is none. */
+  get partialState(): Buffer {
+    return this.#pieces === undefined ? noBytes : this.#first.state
   }
 
   /** The sender has settled deliveries. */
@@ -297,6 +316,7 @@ export class IncomingLink implements Link {
       })
       return
     }
+    delivery.canReject = this.#canReject
     const error = this.#sink.take(delivery, this)
     if (error === undefined) this.replenish()
     else this.refuse(error)

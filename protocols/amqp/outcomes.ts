@@ -1,4 +1,4 @@
-import { accepted, type Outcome, type Value } from '../../src/core.ts'
+import { accepted, jsonOfValue, type Outcome, type Value } from '../../src/core.ts'
 import { Code, Cursor, State } from './frame.ts'
 import { ValueReader, ValueWriter } from './values.ts'
 
@@ -61,13 +61,23 @@ function reasonFrom(cursor: Cursor): string {
   const fields = cursor.list()
   const condition = fields > 0 ? cursor.symbol() : undefined
   const description = fields > 1 ? cursor.string() : undefined
-  return reasonOf(condition, description)
+  const infoAt = cursor.at
+  if (fields > 2) cursor.check()
+  const reason = reasonOf(condition, description)
+  if (fields < 3 || cursor.isBroken || cursor.bytes[infoAt] === Code.null) return reason
+  return explained(reason, new ValueReader(cursor.bytes, infoAt).read())
 }
 
 /** The error of a `rejected` as the reason of a dead letter. */
 export function reasonOf(condition: string | undefined, description: string | undefined): string {
   const reason = [condition, description].filter((part) => part !== undefined).join(': ')
   return reason.slice(0, reasonCharactersMax) || unexplained
+}
+
+/** The `info` of an error follows as JSON, if there is room for all of it. */
+function explained(reason: string, info: Value): string {
+  const whole = `${reason} ${JSON.stringify(jsonOfValue(info, keyText))}`
+  return whole.length <= reasonCharactersMax ? whole : reason
 }
 
 /** Part 3, section 3.4.5. */

@@ -101,6 +101,11 @@ export class OutgoingLink implements Link, Consumer {
 
   /** Part 2, section 2.6.7: link-credit counts from the delivery-count that the receiver had seen. */
   onFlow(flow: Flow): void {
+    if (flow.acquires) {
+      // Part 4, section 4.4.3.
+      closeLink(this, { condition: 'amqp:not-implemented', description: 'there is no transactional acquisition' })
+      return
+    }
     if (flow.linkCredit >= 0) {
       const seen = Math.max(flow.deliveryCount, 0)
       const ahead = serialGap(seen, this.#deliveryCount)

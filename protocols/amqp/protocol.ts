@@ -1,6 +1,7 @@
 import type { Broker, Protocol, Wire } from '../../src/core.ts'
 import { AmqpConnection } from './connection.ts'
-import { Containers } from './containers.ts'
+import { Containers, LinkNames } from './containers.ts'
+import { ExpiringSubscriptions } from './expiring.ts'
 import { type AmqpOptions, defaultAmqpOptions } from './limits.ts'
 import { DetachedLinks } from './resume.ts'
 
@@ -9,14 +10,23 @@ export function createAmqp(serverName: string, options: Partial<AmqpOptions> = {
   const settings: AmqpOptions = { ...defaultAmqpOptions, ...options }
   const [product = serverName, version = ''] = serverName.split('/')
   const containers = new Containers()
+  const linkNames = new LinkNames()
   const detached = new DetachedLinks()
+  const expiring = new WeakMap<Broker, ExpiringSubscriptions>()
+  const opened = (broker: Broker): ExpiringSubscriptions => {
+    const found = expiring.get(broker) ?? new ExpiringSubscriptions(broker)
+    expiring.set(broker, found)
+    return found
+  }
   return {
     name: 'amqp',
     sniffBytes: 4,
     webSocketSubprotocols: ['amqp'],
     recognises: (head) => 'AMQP'.startsWith(Buffer.from(head).toString('latin1', 0, 4)),
+    opened,
     accept(wire: Wire, broker: Broker): void {
-      new AmqpConnection(wire, { broker, options: settings, product, version, containers, detached })
+      const shared = { broker, options: settings, product, version, containers, linkNames, detached }
+      new AmqpConnection(wire, { ...shared, expiring: opened(broker) })
     },
   }
 }

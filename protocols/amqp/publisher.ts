@@ -62,18 +62,16 @@ export class Publisher implements DeliverySink {
   }
 
   /** Part 2, section 2.6.13: what has been handed over is accepted once all before it is safe; what was refused stays so. */
-  #resume(delivery: IncomingDelivery): undefined {
+  #resume(delivery: IncomingDelivery): ErrorFields | undefined {
     const { tag = '' } = delivery
     const state = this.#tags?.resumable(tag)
     this.#tags?.forget(tag)
-    if (delivery.settled || state === undefined) return
-    if (typeof state === 'object') {
-      this.#reject(delivery, state, undefined)
-      return
-    }
+    if (delivery.settled || state === undefined) return undefined
+    if (typeof state === 'object') return this.#reject(delivery, state, undefined)
     const number = this.#host.session.sync()
     this.#host.awaitConfirm(number, delivery)
     this.#note(delivery, number)
+    return undefined
   }
 
   #note({ tag, id, isSecond }: IncomingDelivery, state: SendNumber | ErrorFields): void {
@@ -106,9 +104,9 @@ export class Publisher implements DeliverySink {
     return undefined
   }
 
-  /** Of a delivery that is settled already nobody could learn: the link is closed instead. */
+  /** Of a delivery that is settled already, or cannot be rejected, nobody could learn: the link is closed instead. */
   #reject(delivery: IncomingDelivery, error: ErrorFields, open: OpenTransaction | undefined): ErrorFields | undefined {
-    if (delivery.settled) return error
+    if (delivery.settled || !delivery.canReject) return error
     const rejected = rejectedState(error.condition, error.description)
     if (open === undefined) this.#note(delivery, error)
     const state = open === undefined ? rejected : transactionalState(open.id, rejected)

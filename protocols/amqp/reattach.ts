@@ -100,10 +100,13 @@ export class Reattachment {
     return { principal: identity.principal, container, link: fields.string(attachFields.name) ?? '', address }
   }
 
+  /** The session or connection with whose end the time of a terminus begins; undefined: with the end of its link. */
+  scopeOf({ policy }: Expiry): object | undefined {
+    return policy === 'session-end' ? this.#session : policy === 'connection-close' ? this.#host : undefined
+  }
+
   #keep(identity: LinkIdentity, kept: Kept, expiry: Expiry): void {
-    const { policy } = expiry
-    const scope = policy === 'session-end' ? this.#session : policy === 'connection-close' ? this.#host : undefined
-    this.#host.detached.keep(identity, kept, expiry, scope, this.#now)
+    this.#host.detached.keep(identity, kept, expiry, this.scopeOf(expiry), this.#now)
   }
 
   /** True if not all could be told: the peer's frames are too small. */

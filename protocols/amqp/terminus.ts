@@ -115,6 +115,12 @@ export function defaultOutcome(value: Typed | undefined): Outcome {
   return found === undefined ? { kind: 'modified' } : found[2]
 }
 
+/** Whether a sender's source has `rejected` among its outcomes; one that names none takes what comes. */
+export function takesRejected(source: Typed | undefined): boolean {
+  const outcomes = readSource(source)?.outcomes ?? []
+  return outcomes.length === 0 || outcomes.includes('amqp:rejected:list')
+}
+
 const understoodCapabilities = new Set(['queue', 'topic', 'temporary-queue', 'temporary-topic', 'shared', 'global'])
 
 /** How a terminus is written in the answer to an attach. */

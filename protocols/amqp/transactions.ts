@@ -53,6 +53,11 @@ export class OpenTransaction {
   rollBack(): void {
     if (this.isOver) return
     this.core.abort()
+    this.giveBack()
+  }
+
+  /** It did not happen: what receivers have forgotten comes again. */
+  giveBack(): void {
     for (const { delivery } of this.settled) if (delivery.isForgotten) delivery.link.giveBack(delivery.delivery)
   }
 
@@ -107,6 +112,8 @@ export interface CoordinatorHost {
   readonly transactions: Transactions
   takeRefusal(): BrokerError | undefined
   writeOutcome(deliveryId: number, settled: boolean, state: Uint8Array): void
+  /** Whether a delivery within this transaction has begun, and not ended. */
+  isPosting(transaction: string): boolean
   /** Calls back once everything up to that number is safe. */
   whenConfirmed(number: SendNumber, done: () => void): void
 }
@@ -151,11 +158,9 @@ export class Coordinator implements DeliverySink {
     }
     const { session, transactions } = this.#host
     const transaction = transactions.declare(session)
-    if (transaction instanceof Error) this.#reject(delivery.id, errorOf(transaction))
-    else {
-      this.#declared.add(transaction)
-      this.#host.writeOutcome(delivery.id, true, declaredState(transaction.id))
-    }
+    if (transaction instanceof Error) return this.#reject(delivery, errorOf(transaction))
+    this.#declared.add(transaction)
+    this.#host.writeOutcome(delivery.id, true, declaredState(transaction.id))
     return undefined
   }
 
@@ -170,47 +175,53 @@ export class Coordinator implements DeliverySink {
     const { transactions } = this.#host
     const transaction = transactions.find(id)
     if (transaction === undefined) {
-      this.#reject(delivery.id, {
+      return this.#reject(delivery, {
         condition: 'amqp:transaction:unknown-id',
         description: 'no such transaction is open',
       })
-      return undefined
     }
     transactions.remove(transaction)
     this.#declared.delete(transaction)
-    if (fails) {
+    if (!fails && this.#host.isPosting(id)) {
+      // Part 4, section 4.4.1.
       transaction.rollBack()
-      this.#host.writeOutcome(delivery.id, true, acceptedState)
-    } else this.#commit(delivery.id, transaction)
+      return { condition: 'amqp:transaction:rollback', description: 'a delivery within the transaction is incomplete' }
+    }
+    if (!fails) return this.#commit(delivery, transaction)
+    transaction.rollBack()
+    this.#host.writeOutcome(delivery.id, true, acceptedState)
     return undefined
   }
 
-  #commit(deliveryId: number, transaction: OpenTransaction): void {
+  #commit(delivery: IncomingDelivery, transaction: OpenTransaction): ErrorFields | undefined {
     if (transaction.refusal !== undefined) {
       transaction.rollBack()
-      this.#rolledBack(deliveryId, transaction.refusal)
-      return
+      return this.#rolledBack(delivery, transaction.refusal)
     }
     const number = transaction.core.commit()
     const refusal = this.#host.takeRefusal()
     if (refusal !== undefined) {
-      for (const { delivery } of transaction.settled)
-        if (delivery.isForgotten) delivery.link.giveBack(delivery.delivery)
-      this.#rolledBack(deliveryId, refusal)
-      return
+      transaction.giveBack()
+      return this.#rolledBack(delivery, refusal)
     }
+    // The delivery is used again for the next one before that.
+    const { id } = delivery
     this.#host.whenConfirmed(number, () => {
       transaction.committed()
-      this.#host.writeOutcome(deliveryId, true, acceptedState)
+      this.#host.writeOutcome(id, true, acceptedState)
     })
+    return undefined
   }
 
-  #rolledBack(deliveryId: number, refusal: BrokerError): void {
-    this.#reject(deliveryId, { condition: 'amqp:transaction:rollback', description: refusal.message })
+  #rolledBack(delivery: IncomingDelivery, refusal: BrokerError): ErrorFields | undefined {
+    return this.#reject(delivery, { condition: 'amqp:transaction:rollback', description: refusal.message })
   }
 
-  #reject(deliveryId: number, error: ErrorFields): void {
-    this.#host.writeOutcome(deliveryId, true, rejectedState(error.condition, error.description))
+  /** Part 4, section 4.3: what a source that knows no `rejected` is told by the end of the link. */
+  #reject(delivery: IncomingDelivery, error: ErrorFields): ErrorFields | undefined {
+    if (!delivery.canReject) return error
+    this.#host.writeOutcome(delivery.id, true, rejectedState(error.condition, error.description))
+    return undefined
   }
 }
 

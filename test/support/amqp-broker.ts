@@ -58,6 +58,7 @@ export class AmqpBroker {
   static async open(options: AmqpBrokerOptions = {}): Promise<AmqpBroker> {
     const made = new AmqpBroker(options)
     await made.broker.open()
+    made.#amqp.opened?.(made.broker)
     return made
   }
 

@@ -415,6 +415,20 @@ describe('settling what the broker sends', () => {
     expect(sectionsOf(payload).get(0x77)).toBe('0')
   })
 
+  test.each([
+    [t.map({ field: t.string('price'), at: t.list(t.uint(3), t.uint(4)) }), ' {"field":"price","at":[3,4]}'],
+    [t.map({}), ' {}'],
+    [t.null(), ''],
+    [t.map({ field: t.string('x'.repeat(1100)) }), ''],
+  ])('rejected with an info map %#: it follows the description, if there is room', async (info, more) => {
+    const broker = await AmqpBroker.open()
+    const peer = await delivered(1, broker)
+    peer.disposition(0, 0, composite(0x25, composite(0x1d, t.symbol('my:error'), t.string('not so'), info)))
+    await peer.receiver('dead', 'queue://DLQ.a', { handle: 5, credit: 1 })
+    const annotations = sectionsOf((await peer.next(0x14)).payload).get(0x72) as ReadonlyMap<string, unknown>
+    expect(annotations.get('x-opt-dead-letter-reason')).toBe(`my:error: not so${more}`)
+  })
+
   test('modified with annotations: they are added, over those of the same name', async () => {
     const broker = await AmqpBroker.open()
     const peer = await linked(broker)
