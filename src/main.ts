@@ -2,12 +2,11 @@
 import { Command, CommanderError, Option } from 'commander'
 import { properties, rate, several, size, time, whole } from './cli/arguments.ts'
 import type { BenchOptions } from './cli/bench.ts'
-import { clientProtocols } from './cli/client-protocols.ts'
+import { clientProtocols, defaultUrls } from './cli/clients/protocols.ts'
 import type { ConsumeOptions } from './cli/consume.ts'
 import type { DataOptions } from './cli/data/folder.ts'
 import type { ImportOptions } from './cli/data/import.ts'
 import type { PrintOptions } from './cli/data/print.ts'
-import { defaultUrl, stompUrl } from './cli/default-url.ts'
 import type { ProduceOptions } from './cli/produce.ts'
 import type { PublishOptions, SubscribeOptions } from './cli/publish.ts'
 import type { StartOptions } from './cli/start.ts'
@@ -105,11 +104,12 @@ received(addressed(program.command('browse').description('print the messages of 
     (await import('./cli/consume.ts')).browse(destinationOf(argument, options), options),
 )
 
-program
-  .command('bench')
-  .description('measure how fast a broker passes messages on')
-  .argument('[destination]', 'queue://name', 'queue://bench')
-  .option('--url <url>', `tcp://user:password@host:port (default: ${defaultUrl})`)
+reaching(
+  program
+    .command('bench')
+    .description('measure how fast a broker passes messages on')
+    .argument('[destination]', 'queue://name', 'queue://bench'),
+)
   .option('--size <bytes>', 'length of the bodies, as 1KiB', size, 1024)
   .option('--duration <time>', 'how long, as 5s', time, 5000)
   .option('--producers <n>', 'how many send', whole(1, 1000), 1)
@@ -141,8 +141,9 @@ interface Addressed {
 
 function topical(command: Command): Command {
   return command
+    .addOption(new Option('--protocol <name>', 'what to speak').choices(clientProtocols).default('native'))
     .option('-h, --host <host>', 'where the broker is', '127.0.0.1')
-    .option('-p, --port <port>', 'its native port (default: 61616)')
+    .option('-p, --port <port>', `its port; ${usualPorts()}`)
     .option('-i, --id <id>', 'client id')
     .option('-u, --username <user>')
     .option('-P, --pw <password>')
@@ -158,15 +159,21 @@ function configured(command: Command): Command {
 }
 
 function addressed(command: Command): Command {
+  return reaching(
+    command.argument('[destination]', 'queue://name or topic://name').option('--destination <destination>', 'the same'),
+  )
+}
+
+function reaching(command: Command): Command {
+  const protocol = 'what to speak; native unless the URL begins with stomp:, amqp: or mqtt:'
   return command
-    .argument('[destination]', 'queue://name or topic://name')
-    .option('--destination <destination>', 'the same')
-    .option('--url <url>', `tcp://user:password@host:port (default: ${defaultUrl}, over STOMP ${stompUrl})`)
-    .addOption(
-      new Option('--protocol <name>', 'what to speak; native unless the URL begins with stomp:').choices(
-        clientProtocols,
-      ),
-    )
+    .option('--url <url>', `tcp://user:password@host:port (default: on 127.0.0.1, ${usualPorts()})`)
+    .addOption(new Option('--protocol <name>', protocol).choices(clientProtocols))
+}
+
+/** `native 61616, stomp 61613` and so on. */
+function usualPorts(): string {
+  return clientProtocols.map((name) => `${name} ${new URL(defaultUrls[name]).port}`).join(', ')
 }
 
 function received(command: Command): Command {

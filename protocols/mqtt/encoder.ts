@@ -150,7 +150,8 @@ export function writePingResponse(sink: ByteSink): void {
   sink.position += 2
 }
 
-function writePacket(sink: ByteSink, first: number, parts: readonly Uint8Array[]): void {
+/** Writes a packet of these parts behind its first byte. */
+export function writePacket(sink: ByteSink, first: number, parts: readonly Uint8Array[]): void {
   const remaining = parts.reduce((sum, part) => sum + part.length, 0)
   sink.reserve(fixedBytesMax + remaining)
   const { buffer } = sink
@@ -161,11 +162,13 @@ function writePacket(sink: ByteSink, first: number, parts: readonly Uint8Array[]
   sink.position = at
 }
 
-function idBytes(id: number): Uint8Array {
+/** A packet identifier. */
+export function idBytes(id: number): Uint8Array {
   return Uint8Array.of(id >> 8, id & 255)
 }
 
-function withLength(properties: Uint8Array): Uint8Array {
+/** Properties behind their length. */
+export function withLength(properties: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(varintBytes(properties.length) + properties.length)
   bytes.set(properties, putVarint(bytes, 0, properties.length))
   return bytes

@@ -45,7 +45,7 @@ export const willProperties = 0
 const Kind = { none: 0, byte: 1, short: 2, long: 3, varint: 4, text: 5, binary: 6, pair: 7 } as const
 
 const last = Property.sharedAvailable
-/** The kind of each property's value, and, a bit each, in which packets of a client it may be. */
+/** The kind of each property's value, and, a bit each, in which packets it may be. */
 const kinds = new Uint8Array(last + 1)
 const places = new Uint16Array(last + 1)
 
@@ -54,29 +54,57 @@ function know(property: Property, kind: number, ...packets: readonly number[]): 
   for (const packet of packets) places[property] = (places[property] as number) | (1 << packet)
 }
 
-const { connect, publish, puback, pubrec, pubrel, pubcomp, subscribe, unsubscribe, disconnect, auth } = PacketType
+const {
+  connect,
+  connack,
+  publish,
+  puback,
+  pubrec,
+  pubrel,
+  pubcomp,
+  subscribe,
+  suback,
+  unsubscribe,
+  unsuback,
+  disconnect,
+  auth,
+} = PacketType
 know(Property.payloadFormat, Kind.byte, publish, willProperties)
 know(Property.messageExpiry, Kind.long, publish, willProperties)
 know(Property.contentType, Kind.text, publish, willProperties)
 know(Property.responseTopic, Kind.text, publish, willProperties)
 know(Property.correlationData, Kind.binary, publish, willProperties)
 know(Property.subscriptionId, Kind.varint, subscribe)
-know(Property.sessionExpiry, Kind.long, connect, disconnect)
-know(Property.authMethod, Kind.text, connect, auth)
-know(Property.authData, Kind.binary, connect, auth)
+know(Property.sessionExpiry, Kind.long, connect, connack, disconnect)
+know(Property.assignedClientId, Kind.text, connack)
+know(Property.serverKeepAlive, Kind.short, connack)
+know(Property.authMethod, Kind.text, connect, connack, auth)
+know(Property.authData, Kind.binary, connect, connack, auth)
 know(Property.requestProblem, Kind.byte, connect)
 know(Property.willDelay, Kind.long, willProperties)
 know(Property.requestResponse, Kind.byte, connect)
-know(Property.reasonString, Kind.text, puback, pubrec, pubrel, pubcomp, disconnect, auth)
-know(Property.receiveMaximum, Kind.short, connect)
-know(Property.topicAliasMaximum, Kind.short, connect)
+know(Property.responseInformation, Kind.text, connack)
+know(Property.serverReference, Kind.text, connack)
+know(
+  Property.reasonString,
+  Kind.text,
+  ...[connack, puback, pubrec, pubrel, pubcomp, suback, unsuback, disconnect, auth],
+)
+know(Property.receiveMaximum, Kind.short, connect, connack)
+know(Property.topicAliasMaximum, Kind.short, connect, connack)
 know(Property.topicAlias, Kind.short, publish)
 know(
   Property.userProperty,
   Kind.pair,
-  ...[connect, publish, puback, pubrec, pubrel, pubcomp, subscribe, unsubscribe, disconnect, auth, willProperties],
+  ...[connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback, unsubscribe, unsuback, disconnect],
+  ...[auth, willProperties],
 )
-know(Property.maximumPacketSize, Kind.long, connect)
+know(Property.maximumQos, Kind.byte, connack)
+know(Property.retainAvailable, Kind.byte, connack)
+know(Property.maximumPacketSize, Kind.long, connect, connack)
+know(Property.wildcardAvailable, Kind.byte, connack)
+know(Property.subscriptionIdAvailable, Kind.byte, connack)
+know(Property.sharedAvailable, Kind.byte, connack)
 
 /** Properties that are 0 or 1, and those that must not be 0: anything else is a Protocol Error. */
 const flags: ReadonlySet<number> = new Set([Property.payloadFormat, Property.requestProblem, Property.requestResponse])

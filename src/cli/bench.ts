@@ -1,8 +1,7 @@
-import { type Connection, connect } from '../client.ts'
-import { defaultUrl } from './default-url.ts'
+import type { CommandClient, Outgoing, Received } from './clients/client.ts'
+import { openClient, type Reach } from './clients/open.ts'
 
-export interface BenchOptions {
-  readonly url?: string
+export interface BenchOptions extends Reach {
   readonly size: number
   /** Milliseconds. */
   readonly duration: number
@@ -24,11 +23,14 @@ interface Figures {
   readonly confirmMs: { readonly p50: number; readonly p99: number; readonly max: number }
 }
 
+/** Messages that a broker may have sent ahead to each consumer. */
+const prefetch = 1000
+/** One confirm in so many is timed: enough to see how long they take. */
+const timedEvery = 16
+
 /** Sends and takes as fast as the broker lets it for a while, and prints the rate. */
 export async function bench(destination: string, options: BenchOptions): Promise<void> {
-  const client = await connect(options.url ?? defaultUrl)
-  const figures = await new Load(client, destination, options).run()
-  await client.drain()
+  const figures = await new Load(destination, options).run()
   const { sent, received, perSecond, megabytesPerSecond, confirmMs } = figures
   const line = options.json
     ? JSON.stringify({ destination, size: options.size, ...figures })
@@ -39,17 +41,15 @@ export async function bench(destination: string, options: BenchOptions): Promise
   process.stdout.write(`${line}\n`)
 }
 
-/** One run. */
+/** One run. Every producer and consumer has a connection of its own. */
 class Load {
-  readonly #client: Connection
   readonly #destination: string
   readonly #options: BenchOptions
   readonly #confirmMs: number[]
   #sent: number
   #received: number
 
-  constructor(client: Connection, destination: string, options: BenchOptions) {
-    this.#client = client
+  constructor(destination: string, options: BenchOptions) {
     this.#destination = destination
     this.#options = options
     this.#confirmMs = []
@@ -58,17 +58,22 @@ class Load {
   }
 
   async run(): Promise<Figures> {
-    const { producers, consumers, duration, size } = this.#options
-    const queue = this.#client.queue(this.#destination)
-    const workers = Array.from({ length: consumers }, () =>
-      queue.consume((message) => this.#take(message), { concurrency: 1000, credit: 1000, creditBytes: 8_000_000 }),
-    )
-    await Promise.all(workers.map(({ started }) => started))
+    const { duration, size } = this.#options
+    const producers = await this.#open(this.#options.producers)
+    const consumers = await this.#open(this.#options.consumers)
+    const lost = Promise.race([...producers, ...consumers].map(({ failed }) => failed))
+    for (const consumer of consumers) {
+      const message = (received: Received): void => {
+        this.#received += 1
+        received.accept()
+      }
+      consumer.subscribe({ destination: this.#destination, settles: true }, { message, end: () => undefined })
+    }
     const start = performance.now()
-    await Promise.all(Array.from({ length: producers }, () => this.#produce(start + duration)))
+    await Promise.race([Promise.all(producers.map((client) => this.#produce(client, start + duration))), lost])
     const seconds = (performance.now() - start) / 1000
-    await Promise.all(workers.map((worker) => worker.close()))
-    const perSecond = (consumers === 0 ? this.#sent : this.#received) / seconds
+    await Promise.all([...producers, ...consumers].map((client) => client.close()))
+    const perSecond = (consumers.length === 0 ? this.#sent : this.#received) / seconds
     return {
       sent: this.#sent,
       received: this.#received,
@@ -78,26 +83,31 @@ class Load {
     }
   }
 
-  async #produce(until: number): Promise<void> {
-    const { size, persistent = false, window, consumers } = this.#options
-    const body = Buffer.alloc(size, 'x')
-    const producer = this.#client.queue(this.#destination).producer({ persistent })
-    const isFull = (): boolean =>
-      producer.pendingCount >= window || (consumers > 0 && this.#sent - this.#received >= window)
-    while (performance.now() < until) {
-      const sentAt = performance.now()
-      this.#sent += 1
-      const confirmed = producer.send(body)
-      // One in sixteen is enough to see how long confirms take.
-      if (this.#sent % 16 === 1) void confirmed.then(() => this.#confirmMs.push(performance.now() - sentAt))
-      if (this.#sent % 64 === 0 || isFull()) await this.#room(isFull)
-    }
-    await producer.flushed()
+  #open(count: number): Promise<CommandClient[]> {
+    return Promise.all(Array.from({ length: count }, () => openClient(this.#options, { prefetch })))
   }
 
-  #take(message: { accept(): Promise<void> }): void {
-    this.#received += 1
-    void message.accept()
+  async #produce(client: CommandClient, until: number): Promise<void> {
+    const { size, persistent = false, window, consumers } = this.#options
+    const body = Buffer.alloc(size, 'x')
+    const message: Outgoing = { destination: this.#destination, body, isText: false, persistent, properties: {} }
+    let pending = 0
+    const onConfirmed = (): void => {
+      pending -= 1
+    }
+    const isFull = (): boolean => pending >= window || (consumers > 0 && this.#sent - this.#received >= window)
+    while (performance.now() < until) {
+      const sentAt = performance.now()
+      const onTimed = (): void => {
+        pending -= 1
+        this.#confirmMs.push(performance.now() - sentAt)
+      }
+      pending += 1
+      this.#sent += 1
+      client.send(message, this.#sent % timedEvery === 1 ? onTimed : onConfirmed)
+      if (this.#sent % 64 === 0 || isFull()) await this.#room(isFull)
+    }
+    await this.#room(() => pending > 0)
   }
 
   /** Waits until there is room, or for the next turn of the event loop. */

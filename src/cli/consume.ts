@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { formatTime } from '../config/units.ts'
-import { type CommandClient, openClient, type Reach, type Received } from './client.ts'
+import type { CommandClient, Received, Wanted } from './clients/client.ts'
+import { openClient, prefetchMax, type Reach } from './clients/open.ts'
 import { CommandError } from './failure.ts'
 import { Progress } from './progress.ts'
-import type { Headers } from './stompit.ts'
 
 export interface ConsumeOptions extends Reach {
   readonly count?: number
@@ -13,15 +13,11 @@ export interface ConsumeOptions extends Reach {
   readonly json?: boolean
 }
 
-/** Messages that the broker may have sent ahead. */
-const prefetchMax = 1000
-
 /** Takes messages from a queue or topic, prints and acknowledges them. */
 export async function consume(destination: string, options: ConsumeOptions): Promise<void> {
   const prefetch = Math.min(prefetchMax, options.count ?? prefetchMax)
-  const headers = { destination, ack: 'client-individual', 'activemq.prefetchSize': prefetch }
-  const intake = new Intake(await openClient(options), options, true)
-  const count = await intake.run(headers)
+  const intake = new Intake(await openClient(options, { prefetch }), options)
+  const count = await intake.run({ destination, settles: true })
   if (options.count !== undefined && count < options.count && !intake.isInterrupted) {
     const waited = formatTime(options.timeout ?? 0)
     throw new CommandError(`${count} of ${options.count} messages had come when none came for ${waited}`)
@@ -32,8 +28,8 @@ export async function consume(destination: string, options: ConsumeOptions): Pro
 export async function browse(destination: string, options: ConsumeOptions): Promise<void> {
   if (/^(topic:\/|\/topic)\//.test(destination))
     throw new CommandError(`${destination} is a topic: only a queue keeps messages to look at`)
-  const intake = new Intake(await openClient(options), options, false)
-  await intake.run({ destination, ack: 'auto', browser: 'true' })
+  const intake = new Intake(await openClient(options), options)
+  await intake.run({ destination, browses: true, settles: false })
 }
 
 /** One run over the messages of a subscription. */
@@ -41,23 +37,21 @@ class Intake {
   isInterrupted: boolean
   readonly #client: CommandClient
   readonly #options: ConsumeOptions
-  readonly #acknowledges: boolean
   #received: number
   #onOver: () => void
   #idle: NodeJS.Timeout | undefined
 
-  constructor(client: CommandClient, options: ConsumeOptions, acknowledges: boolean) {
+  constructor(client: CommandClient, options: ConsumeOptions) {
     this.isInterrupted = false
     this.#client = client
     this.#options = options
-    this.#acknowledges = acknowledges
     this.#received = 0
     this.#onOver = () => undefined
     this.#idle = undefined
   }
 
   /** Runs until all has come that was asked for, none comes any more, or somebody interrupts. Returns how many came. */
-  async run(headers: Headers): Promise<number> {
+  async run(wanted: Omit<Wanted, 'selector'>): Promise<number> {
     const { selector } = this.#options
     // Without a terminal to spoil, what is printed shows how far it is.
     const progress = process.stdout.isTTY ? undefined : new Progress('received', this.#options.count)
@@ -71,10 +65,16 @@ class Intake {
     process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
     process.stdout.once('error', interrupt)
     try {
-      this.#client.subscribe({ ...headers, ...(selector === undefined ? {} : { selector }) }, (message) => {
-        this.#receive(message)
-        if (progress !== undefined) progress.count = this.#received
-      })
+      this.#client.subscribe(
+        { ...wanted, selector },
+        {
+          message: (message) => {
+            this.#receive(message)
+            if (progress !== undefined) progress.count = this.#received
+          },
+          end: () => this.#onOver(),
+        },
+      )
       this.#awaitNext()
       await Promise.race([over, this.#client.failed])
     } finally {
@@ -89,13 +89,9 @@ class Intake {
   #receive(message: Received): void {
     const { count } = this.#options
     if (this.isInterrupted || this.#received === count) return
-    if (message.headers.browser === 'end') {
-      this.#onOver()
-      return
-    }
     this.#received += 1
     process.stdout.write(this.#options.json === true ? jsonLine(message) : Buffer.concat([message.body, lineEnd]))
-    if (this.#acknowledges) this.#client.acknowledge(message)
+    message.accept()
     if (this.#received === count) this.#onOver()
     else this.#awaitNext()
   }
@@ -111,7 +107,8 @@ class Intake {
 const lineEnd = Buffer.from('\n')
 
 /** One line: the headers, and the body as text or, if it is none, in base64. */
-function jsonLine({ headers, body }: Received): string {
+function jsonLine(message: Received): string {
+  const { body } = message
   const content = isUtf8(body) ? { body: body.toString() } : { bodyBase64: body.toString('base64') }
-  return `${JSON.stringify({ headers, ...content })}\n`
+  return `${JSON.stringify({ headers: message.headers(), ...content })}\n`
 }

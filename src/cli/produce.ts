@@ -1,6 +1,6 @@
-import { type CommandClient, openClient, type Reach } from './client.ts'
+import type { CommandClient, Outgoing } from './clients/client.ts'
+import { openClient, type Reach } from './clients/open.ts'
 import { Progress } from './progress.ts'
-import type { Headers } from './stompit.ts'
 
 export interface ProduceOptions extends Reach {
   readonly message?: string
@@ -23,7 +23,7 @@ const paceMs = 10
 export async function produce(destination: string, options: ProduceOptions): Promise<void> {
   const client = await openClient(options)
   const progress = new Progress('sent', options.count)
-  const run = new Run(client, headersOf(destination, options), options, progress)
+  const run = new Run(client, destination, options, progress)
   try {
     await Promise.race([run.done, client.failed])
   } finally {
@@ -43,7 +43,7 @@ export async function produce(destination: string, options: ProduceOptions): Pro
 class Run {
   readonly done: Promise<void>
   readonly #client: CommandClient
-  readonly #headers: Headers
+  readonly #destination: string
   readonly #options: ProduceOptions
   readonly #progress: Progress
   readonly #body: Buffer | undefined
@@ -53,9 +53,9 @@ class Run {
   #onDone: () => void
   #sent: number
 
-  constructor(client: CommandClient, headers: Headers, options: ProduceOptions, progress: Progress) {
+  constructor(client: CommandClient, destination: string, options: ProduceOptions, progress: Progress) {
     this.#client = client
-    this.#headers = headers
+    this.#destination = destination
     this.#options = options
     this.#progress = progress
     this.#body = bodyOf(options)
@@ -84,7 +84,7 @@ class Run {
     const until = Math.min(this.#options.count, this.#progress.count + windowMax, this.#due())
     while (this.#sent < until) {
       this.#sent += 1
-      this.#client.send(this.#headersNow(), this.#body ?? Buffer.from(`message ${this.#sent}`), this.#onConfirmed)
+      this.#client.send(this.#message(), this.#onConfirmed)
     }
   }
 
@@ -95,21 +95,17 @@ class Run {
     return Math.floor(((performance.now() - this.#startedAt) / 1000) * rate) + 1
   }
 
-  #headersNow(): Headers {
-    const { ttl } = this.#options
-    if (ttl === undefined) return this.#headers
-    // The wire carries the time of death.
-    return { ...this.#headers, expires: Math.round(performance.timeOrigin + performance.now() + ttl) }
-  }
-}
-
-function headersOf(destination: string, options: ProduceOptions): Headers {
-  return {
-    destination,
-    ...(options.size === undefined ? { 'content-type': 'text/plain;charset=utf-8' } : {}),
-    ...(options.persistent === true ? { persistent: 'true' } : {}),
-    ...(options.priority === undefined ? {} : { priority: options.priority }),
-    ...options.property,
+  #message(): Outgoing {
+    const { size, persistent = false, priority, ttl, property = {} } = this.#options
+    return {
+      destination: this.#destination,
+      body: this.#body ?? Buffer.from(`message ${this.#sent}`),
+      isText: size === undefined,
+      persistent,
+      priority,
+      ttlMs: ttl,
+      properties: property,
+    }
   }
 }
 

@@ -1,9 +1,11 @@
-import { connect, type Message } from '../client.ts'
-import { defaultUrl } from './default-url.ts'
+import type { CommandClient, Received } from './clients/client.ts'
+import { openClient } from './clients/open.ts'
+import { type ClientProtocol, defaultUrls } from './clients/protocols.ts'
 import { CommandError } from './failure.ts'
 
 /** What `pub` and `sub` share with mosquitto's commands. */
 export interface TopicOptions {
+  readonly protocol: ClientProtocol
   readonly host?: string
   readonly port?: string
   readonly id?: string
@@ -34,8 +36,14 @@ export async function publish(options: PublishOptions): Promise<void> {
     throw new CommandError('nothing to publish: give -m <message>, or -n for an empty one')
   }
   const client = await open(options)
-  await client.topic(toLevels(options.topic)).send(message ?? '', { retain: retain ?? false, persistent: qos > 0 })
-  await client.drain()
+  const confirmed = new Promise<void>((resolve) => {
+    const destination = destinationOf(options.topic)
+    const body = Buffer.from(message ?? '')
+    const how = { isText: true, persistent: qos > 0, retain, properties: {} }
+    client.send({ destination, body, ...how }, resolve)
+  })
+  await Promise.race([confirmed, client.failed])
+  await client.close()
 }
 
 /** Prints what is published to topics. */
@@ -46,22 +54,24 @@ export async function subscribe(options: SubscribeOptions): Promise<void> {
   const over = new Promise<void>((resolve) => {
     onOver = resolve
   })
-  const print = (message: Message<unknown>): void => {
+  const print = (message: Received): void => {
     if (count === options.count) return
     count += 1
-    const topic = options.verbose === true ? `${toSlashes(message.address)} ` : ''
-    process.stdout.write(Buffer.concat([Buffer.from(topic), message.bytes, lineEnd]))
+    const topic = options.verbose === true ? `${toSlashes(message.address ?? '')} ` : ''
+    process.stdout.write(Buffer.concat([Buffer.from(topic), message.body, lineEnd]))
+    message.accept()
     if (count === options.count) onOver()
   }
   const timer = options.timeout === undefined ? undefined : setTimeout(onOver, options.timeout)
   process.once('SIGINT', onOver).once('SIGTERM', onOver)
-  client.on('closed', onOver)
-  const workers = options.topic.map((topic) =>
-    client.topic(toLevels(topic)).consume(print, { ack: 'none', credit: 1000 }),
-  )
-  await Promise.all(workers.map(({ started }) => started))
-  await over
-  clearTimeout(timer)
+  for (const topic of options.topic) {
+    client.subscribe({ destination: destinationOf(topic), settles: false }, { message: print, end: onOver })
+  }
+  try {
+    await Promise.race([over, client.failed])
+  } finally {
+    clearTimeout(timer)
+  }
   await client.close()
   if (options.count !== undefined && count < options.count && options.timeout !== undefined) {
     throw new CommandError(`${count} of ${options.count} messages had come when the time was over`)
@@ -70,16 +80,18 @@ export async function subscribe(options: SubscribeOptions): Promise<void> {
 
 const lineEnd = Buffer.from('\n')
 
-function open({ host = '127.0.0.1', port, id, username, pw }: TopicOptions) {
-  const url = port === undefined && host === '127.0.0.1' ? defaultUrl : `tcp://${host}:${port ?? 61_616}`
-  return connect(url, { clientId: id, user: username, password: pw })
+function open({ protocol, host = '127.0.0.1', port, id, username, pw }: TopicOptions): Promise<CommandClient> {
+  const url = new URL(defaultUrls[protocol])
+  url.hostname = host
+  if (port !== undefined) url.port = port
+  return openClient({ url: url.href, protocol }, { clientId: id, user: username, password: pw })
 }
 
-/** `sensors/+/temperature`, as MQTT writes it, is `sensors.*.temperature` here; `#` is `>`. */
-function toLevels(topic: string): string {
+/** `sensors/+/temperature`, as MQTT writes it, is `topic://sensors.*.temperature` here. */
+function destinationOf(topic: string): string {
   if (topic.includes('://')) return topic
-  const levels = topic.split('/').map((level) => (level === '+' ? '*' : level === '#' ? '>' : level))
-  return levels.join('.')
+  const levels = topic.split('/').map((level) => (level === '+' ? '*' : level))
+  return `topic://${levels.join('.')}`
 }
 
 function toSlashes(address: string): string {

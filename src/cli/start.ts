@@ -4,7 +4,7 @@ import { type LoadedConfig, loadConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
 import { Server } from '../server.ts'
 import { version } from '../version.ts'
-import { defaultUrl } from './default-url.ts'
+import { defaultUrls } from './clients/protocols.ts'
 import { ExitCode, tell } from './failure.ts'
 
 export interface StartOptions {
@@ -74,7 +74,7 @@ function banner({ config, file }: LoadedConfig, server: Server): string[] {
 function examples(server: Server): string[] {
   const url = server.listeners.find(({ protocol }) => protocol === 'native')?.url
   if (url === undefined) return []
-  const where = url === defaultUrl ? '' : ` --url ${url}`
+  const where = url === defaultUrls.native ? '' : ` --url ${url}`
   return [
     `  try      manifoldmq consume queue://hello${where}`,
     `           manifoldmq produce queue://hello --message hi${where}`,

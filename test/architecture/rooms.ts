@@ -53,7 +53,8 @@ const rooms: readonly Room[] = [
   },
   {
     name: 'codec of a protocol',
-    files: /^protocols\/[^/]+\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/,
+    files:
+      /^protocols\/[^/]+\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder|client-packets)\.ts$/,
     may: [/^protocols\/$same\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/],
     mayTypes: [/^src\/core\.ts$/],
     node: nothing,
@@ -104,6 +105,16 @@ const rooms: readonly Room[] = [
     files: /^src\/cli\/data\//,
     may: [foundation, /^src\/cli\//, /^src\/config\.ts$/, /^src\/store\//, /^protocols\/formats\.ts$/],
     node: noNetwork,
+  },
+  {
+    name: 'MQTT of the command line',
+    files: /^src\/cli\/clients\/mqtt-[a-z]+\.ts$/,
+    may: [
+      foundation,
+      /^src\/cli\//,
+      /^protocols\/mqtt\/(packet|properties|reader|limits|decoder|encoder|client-packets|content|topics)\.ts$/,
+    ],
+    node: /^node:net$/,
   },
   {
     name: 'command line',
