@@ -49,8 +49,8 @@ export class Publisher implements DeliverySink {
   take(delivery: IncomingDelivery, _link: IncomingLink): ErrorFields | undefined {
     if (delivery.isResumed) return this.#resume(delivery)
     const message = this.#messageOf(delivery)
-    if ('condition' in message) return this.#reject(delivery, message, undefined)
     if (delivery.state.length > 0) return this.#takeWithin(delivery, message)
+    if ('condition' in message) return this.#reject(delivery, message, undefined)
     const number = this.#host.session.send(message)
     const refusal = this.#host.takeRefusal()
     if (refusal !== undefined) return this.#reject(delivery, errorOf(refusal), undefined)
@@ -83,7 +83,7 @@ export class Publisher implements DeliverySink {
   }
 
   /** Part 4, section 4.4.2: a transfer with a transactional state. */
-  #takeWithin(delivery: IncomingDelivery, message: Message): ErrorFields | undefined {
+  #takeWithin(delivery: IncomingDelivery, message: Message | ErrorFields): ErrorFields | undefined {
     const state = readState(delivery.state, 0, delivery.state.length)
     if (state?.kind !== 'transactional') {
       return { condition: 'amqp:invalid-field', description: 'the state of a transfer can only be transactional' }
@@ -92,16 +92,22 @@ export class Publisher implements DeliverySink {
     if (open === undefined) {
       return { condition: 'amqp:transaction:unknown-id', description: 'the transaction is not open' }
     }
-    this.#host.session.send(message, open.core)
-    const refusal = this.#host.takeRefusal()
-    if (refusal !== undefined) {
-      open.fail(refusal)
-      return this.#reject(delivery, errorOf(refusal), open)
+    const error = 'condition' in message ? message : this.#sendWithin(message, open)
+    if (error !== undefined) {
+      // Part 4, section 4.4.4.1: what could not be processed must not be committed.
+      open.fail(error.description)
+      return this.#reject(delivery, error, open)
     }
     if (!delivery.settled) {
       this.#host.writeOutcome(delivery.id, !delivery.isSecond, transactionalState(open.id, acceptedState))
     }
     return undefined
+  }
+
+  #sendWithin(message: Message, open: OpenTransaction): ErrorFields | undefined {
+    this.#host.session.send(message, open.core)
+    const refusal = this.#host.takeRefusal()
+    return refusal === undefined ? undefined : errorOf(refusal)
   }
 
   /** Of a delivery that is settled already, or cannot be rejected, nobody could learn: the link is closed instead. */

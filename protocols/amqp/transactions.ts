@@ -27,7 +27,7 @@ export class OpenTransaction {
   readonly core: Transaction
   readonly settled: { readonly delivery: SettledDelivery; readonly say: SaySettled }[]
   /** Why it can only be rolled back, if so. */
-  refusal: BrokerError | undefined
+  refusal: string | undefined
   /** The session of the core has ended, and rolled it back. */
   isOver: boolean
 
@@ -40,7 +40,7 @@ export class OpenTransaction {
   }
 
   /** A send within it was refused. */
-  fail(refusal: BrokerError): void {
+  fail(refusal: string): void {
     this.refusal ??= refusal
   }
 
@@ -202,7 +202,7 @@ export class Coordinator implements DeliverySink {
     const refusal = this.#host.takeRefusal()
     if (refusal !== undefined) {
       transaction.giveBack()
-      return this.#rolledBack(delivery, refusal)
+      return this.#rolledBack(delivery, refusal.message)
     }
     // The delivery is used again for the next one before that.
     const { id } = delivery
@@ -213,8 +213,8 @@ export class Coordinator implements DeliverySink {
     return undefined
   }
 
-  #rolledBack(delivery: IncomingDelivery, refusal: BrokerError): ErrorFields | undefined {
-    return this.#reject(delivery, { condition: 'amqp:transaction:rollback', description: refusal.message })
+  #rolledBack(delivery: IncomingDelivery, description: string): ErrorFields | undefined {
+    return this.#reject(delivery, { condition: 'amqp:transaction:rollback', description })
   }
 
   /** Part 4, section 4.3: what a source that knows no `rejected` is told by the end of the link. */

@@ -134,7 +134,7 @@ export const malformed: readonly Malformed[] = [
     answer: 'hang up',
   },
   {
-    name: 'a mechanism named __proto__',
+    name: 'a mechanism with the name of a prototype',
     clause: '5.3.3.2',
     stage: 'sasl',
     bytes: frameBytes(encode(composite(0x41, t.symbol('__proto__'))), undefined, 0, 1),
