@@ -11,7 +11,7 @@ import {
 import { Cursor } from './cursor.ts'
 import { Kind, plainHead, readSection, type SectionHead, writeHead } from './section.ts'
 import { readText, textBytes } from './text.ts'
-import { readEntries, readValue, writeCount, writeValue } from './values.ts'
+import { readEntries, readItems, readValue, writeCount, writeValue } from './values.ts'
 import { GrowingBytes, writeString } from './writer.ts'
 
 const jsonType = 'application/json'
@@ -62,12 +62,6 @@ function bodyOf({ kind, contentEncoding }: SectionHead, bytes: Uint8Array): Body
     default:
       return kind satisfies never
   }
-}
-
-function readItems(cursor: Cursor): Value[] {
-  const items: Value[] = []
-  for (let left = cursor.varint(); left > 0; left -= 1) items.push(readValue(cursor, 1))
-  return items
 }
 
 /** The section of a message of any format: as it came, or encoded from its canonical form. */

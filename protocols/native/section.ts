@@ -12,7 +12,7 @@
 import type { Value } from '../../src/core.ts'
 import { Cursor } from './cursor.ts'
 import { Malformed } from './frame.ts'
-import { readEntries, readValue, skipEntries, skipValue, writeCount, writeValue } from './values.ts'
+import { readEntries, readValue, skipEntries, skipItems, skipValue, writeCount, writeValue } from './values.ts'
 import { type ByteSink, GrowingBytes, writeByte, writeBytes, writeString, writeU16, writeVarint } from './writer.ts'
 
 export const Kind = { none: 0, bytes: 1, text: 2, map: 3, list: 4, value: 5, json: 6 } as const
@@ -286,10 +286,6 @@ function skipProperties(cursor: Cursor, end: number): void {
   skipEntries(cursor)
   cursor.close()
   cursor.end = sectionEnd
-}
-
-function skipItems(cursor: Cursor): void {
-  for (let left = cursor.count(1, Number.MAX_SAFE_INTEGER); left > 0; left -= 1) skipValue(cursor, 1)
 }
 
 function readKind(cursor: Cursor): Kind {

@@ -11,7 +11,7 @@ import type { TypedValue, Value } from '../../src/core.ts'
 import type { Cursor } from './cursor.ts'
 import { Malformed } from './frame.ts'
 import { itemsMax, nestingMax } from './limits.ts'
-import { type ByteSink, putVarint, writeByte, writeBytes, writeString, writeVarint } from './writer.ts'
+import { type ByteSink, writeByte, writeBytes, writeString, writeVarint } from './writer.ts'
 
 const Tag = {
   null: 0,
@@ -38,62 +38,68 @@ const Tag = {
   pairs: 22,
 } as const
 
-const intMax = 2 ** 31 - 1
-const intMin = -(2 ** 31)
 const numbers = new DataView(new ArrayBuffer(8))
+
+type Accessor = 'Int8' | 'Uint8' | 'Int16' | 'Uint16' | 'Uint32' | 'BigInt64' | 'BigUint64' | 'Float32' | 'Float64'
+
+/** A value of a fixed width. */
+interface Fixed {
+  readonly bytes: number
+  readonly get: `get${Accessor}`
+  readonly set: `set${Accessor}`
+}
+
+const fixedByTag: (Fixed | undefined)[] = []
+for (const [tag, bytes, accessor] of [
+  [Tag.byte, 1, 'Int8'],
+  [Tag.ubyte, 1, 'Uint8'],
+  [Tag.short, 2, 'Int16'],
+  [Tag.ushort, 2, 'Uint16'],
+  [Tag.uint, 4, 'Uint32'],
+  [Tag.long, 8, 'BigInt64'],
+  [Tag.ulong, 8, 'BigUint64'],
+  [Tag.timestamp, 8, 'BigInt64'],
+  [Tag.float, 4, 'Float32'],
+  [Tag.double, 8, 'Float64'],
+] as const) {
+  fixedByTag[tag] = { bytes, get: `get${accessor}`, set: `set${accessor}` }
+}
+
+const nameByTag: string[] = []
+for (const [name, tag] of Object.entries(Tag)) nameByTag[tag] = name
 
 /** Writes a value of the core, in which a plain number is a double. Throws a RangeError for one that has no place. */
 export function writeValue(sink: ByteSink, value: Value, depth = 0): void {
   if (depth > nestingMax) throw new RangeError(`values are nested deeper than ${nestingMax}`)
   if (value === null) writeByte(sink, Tag.null)
-  else if (typeof value === 'string') tagged(sink, Tag.string, value)
-  else if (typeof value === 'boolean') putByte(sink, Tag.bool, value ? 1 : 0)
-  else if (typeof value === 'number') writeDouble(sink, value)
-  else if (typeof value === 'bigint') writeLong(sink, Tag.long, value)
-  else if (value instanceof Uint8Array) binary(sink, Tag.bytes, value)
+  else if (typeof value === 'string') writeTagged(sink, Tag.string, value)
+  else if (typeof value === 'boolean') {
+    writeByte(sink, Tag.bool)
+    writeByte(sink, value ? 1 : 0)
+  } else if (typeof value === 'number') writeFixed(sink, Tag.double, value)
+  else if (typeof value === 'bigint') writeFixed(sink, Tag.long, BigInt.asIntN(64, value))
+  else if (value instanceof Uint8Array) writeBlock(sink, Tag.bytes, value)
   else writeTyped(sink, value, depth)
 }
 
 function writeTyped(sink: ByteSink, value: TypedValue, depth: number): void {
   switch (value.type) {
-    case 'byte':
-    case 'ubyte':
-      putByte(sink, value.type === 'byte' ? Tag.byte : Tag.ubyte, value.value)
-      return
-    case 'short':
-    case 'ushort':
-      numbers.setUint16(0, value.value)
-      fixed(sink, value.type === 'short' ? Tag.short : Tag.ushort, 2)
-      return
     case 'int':
       writeInt(sink, value.value)
       return
-    case 'uint':
-      numbers.setUint32(0, value.value)
-      fixed(sink, Tag.uint, 4)
-      return
-    case 'float':
-      numbers.setFloat32(0, value.value)
-      fixed(sink, Tag.float, 4)
-      return
-    case 'ulong':
-      writeLong(sink, Tag.ulong, value.value)
-      return
     case 'timestamp':
-      writeLong(sink, Tag.timestamp, BigInt(Math.trunc(value.value)))
+      writeFixed(sink, Tag.timestamp, BigInt(Math.trunc(value.value)))
       return
     case 'char':
       writeByte(sink, Tag.char)
       writeVarint(sink, value.value.codePointAt(0) ?? 0)
       return
     case 'symbol':
-      tagged(sink, Tag.symbol, value.value)
-      return
     case 'uuid':
-      tagged(sink, Tag.uuid, value.value)
+      writeTagged(sink, Tag[value.type], value.value)
       return
     case 'decimal':
-      binary(sink, Tag.decimal, value.value)
+      writeBlock(sink, Tag.decimal, value.value)
       return
     case 'list':
       writeByte(sink, Tag.list)
@@ -104,7 +110,7 @@ function writeTyped(sink: ByteSink, value: TypedValue, depth: number): void {
       writeEntries(sink, value.value, depth)
       return
     default:
-      value satisfies never
+      writeFixed(sink, Tag[value.type], value.value)
   }
 }
 
@@ -126,30 +132,14 @@ export function writeCount(sink: ByteSink, count: number): void {
   writeVarint(sink, count)
 }
 
-export function writeInt(sink: ByteSink, value: number): void {
-  sink.reserve(9)
-  sink.buffer[sink.position] = Tag.int
-  sink.position = putVarint(sink.buffer, sink.position + 1, value < 0 ? value * -2 - 1 : value * 2)
+function writeInt(sink: ByteSink, value: number): void {
+  writeByte(sink, Tag.int)
+  writeVarint(sink, value < 0 ? value * -2 - 1 : value * 2)
 }
 
-export function writeDouble(sink: ByteSink, value: number): void {
-  numbers.setFloat64(0, value)
-  fixed(sink, Tag.double, 8)
-}
-
-/** The shortest of int, long and double that holds a number as it is. */
-export function writeNumber(sink: ByteSink, value: number): void {
-  if (!Number.isSafeInteger(value) || Object.is(value, -0)) writeDouble(sink, value)
-  else if (value >= intMin && value <= intMax) writeInt(sink, value)
-  else writeLong(sink, Tag.long, BigInt(value))
-}
-
-function writeLong(sink: ByteSink, tag: number, value: bigint): void {
-  numbers.setBigUint64(0, BigInt.asUintN(64, value))
-  fixed(sink, tag, 8)
-}
-
-function fixed(sink: ByteSink, tag: number, bytes: number): void {
+function writeFixed(sink: ByteSink, tag: number, value: number | bigint): void {
+  const { bytes, set } = fixedByTag[tag] as Fixed
+  numbers[set](0, value as never)
   sink.reserve(1 + bytes)
   const { buffer, position } = sink
   buffer[position] = tag
@@ -157,111 +147,70 @@ function fixed(sink: ByteSink, tag: number, bytes: number): void {
   sink.position = position + 1 + bytes
 }
 
-function putByte(sink: ByteSink, tag: number, value: number): void {
-  sink.reserve(2)
-  sink.buffer[sink.position] = tag
-  sink.buffer[sink.position + 1] = value
-  sink.position += 2
-}
-
-function tagged(sink: ByteSink, tag: number, text: string): void {
+function writeTagged(sink: ByteSink, tag: number, text: string): void {
   writeByte(sink, tag)
   writeString(sink, text)
 }
 
-function binary(sink: ByteSink, tag: number, bytes: Uint8Array): void {
+function writeBlock(sink: ByteSink, tag: number, bytes: Uint8Array): void {
   writeByte(sink, tag)
   writeBytes(sink, bytes)
 }
 
 /** Reads a value; bytes are a view. Throws {@link Malformed}. */
 export function readValue(cursor: Cursor, depth = 0): Value {
-  if (depth > nestingMax) throw new Malformed(`values are nested deeper than ${nestingMax}`)
-  const tag = cursor.byte()
+  const tag = readTag(cursor, depth)
+  const fixed = fixedByTag[tag]
+  if (fixed !== undefined) {
+    const value = cursor.view[fixed.get](cursor.skip(fixed.bytes))
+    if (tag === Tag.long || tag === Tag.double) return value
+    return typed(tag, tag === Tag.timestamp ? Number(value) : value)
+  }
   switch (tag) {
     case Tag.null:
       return null
     case Tag.bool:
       return cursor.byte() !== 0
-    case Tag.byte:
-      return { type: 'byte', value: (cursor.byte() << 24) >> 24 }
-    case Tag.ubyte:
-      return { type: 'ubyte', value: cursor.byte() }
     case Tag.char:
-      return { type: 'char', value: character(cursor.varint()) }
-    case Tag.short:
-      return { type: 'short', value: (cursor.u16() << 16) >> 16 }
-    case Tag.ushort:
-      return { type: 'ushort', value: cursor.u16() }
+      return typed(tag, character(cursor.varint()))
     case Tag.int:
-      return { type: 'int', value: unzigzag(cursor.varint()) }
-    case Tag.uint:
-      return { type: 'uint', value: cursor.view.getUint32(cursor.skip(4)) }
-    case Tag.long:
-      return cursor.view.getBigInt64(cursor.skip(8))
-    case Tag.ulong:
-      return { type: 'ulong', value: cursor.view.getBigUint64(cursor.skip(8)) }
-    case Tag.timestamp:
-      return { type: 'timestamp', value: Number(cursor.view.getBigInt64(cursor.skip(8))) }
-    case Tag.double:
-      return cursor.view.getFloat64(cursor.skip(8))
-    case Tag.float:
-      return { type: 'float', value: cursor.view.getFloat32(cursor.skip(4)) }
+      return typed(tag, unzigzag(cursor.varint()))
     case Tag.string:
       return cursor.string()
     case Tag.symbol:
-      return { type: 'symbol', value: cursor.string() }
     case Tag.uuid:
-      return { type: 'uuid', value: cursor.string() }
+      return typed(tag, cursor.string())
     case Tag.bytes:
       return cursor.block()
     case Tag.decimal:
-      return { type: 'decimal', value: decimal(cursor.block()) }
+      return typed(tag, decimal(cursor.block()))
     case Tag.list:
-      return { type: 'list', value: repeat(cursor.count(1, itemsMax), () => readValue(cursor, depth + 1)) }
+      return typed(tag, readItems(cursor, itemsMax, depth + 1))
     case Tag.map:
-      return {
-        type: 'map',
-        value: repeat(cursor.count(2, itemsMax), () => [cursor.string(), readValue(cursor, depth + 1)] as const),
-      }
+      return typed(tag, readEntries(cursor, depth + 1))
     case Tag.pairs:
-      return {
-        type: 'map',
-        value: repeat(
-          cursor.count(2, itemsMax),
-          () => [readValue(cursor, depth + 1), readValue(cursor, depth + 1)] as const,
-        ),
-      }
+      return typed(
+        Tag.map,
+        repeat(cursor.count(2, itemsMax), () => [readValue(cursor, depth + 1), readValue(cursor, depth + 1)] as const),
+      )
     default:
-      throw new Malformed(`no value has the tag ${tag}`)
+      throw noSuchTag(tag)
   }
 }
 
 /** Goes past a value, checking all but the text that it holds. */
 export function skipValue(cursor: Cursor, depth = 0): void {
-  if (depth > nestingMax) throw new Malformed(`values are nested deeper than ${nestingMax}`)
-  const tag = cursor.byte()
+  const tag = readTag(cursor, depth)
+  const fixed = fixedByTag[tag]
+  if (fixed !== undefined) {
+    cursor.skip(fixed.bytes)
+    return
+  }
   switch (tag) {
     case Tag.null:
       return
     case Tag.bool:
-    case Tag.byte:
-    case Tag.ubyte:
       cursor.skip(1)
-      return
-    case Tag.short:
-    case Tag.ushort:
-      cursor.skip(2)
-      return
-    case Tag.uint:
-    case Tag.float:
-      cursor.skip(4)
-      return
-    case Tag.long:
-    case Tag.ulong:
-    case Tag.timestamp:
-    case Tag.double:
-      cursor.skip(8)
       return
     case Tag.char:
       character(cursor.varint())
@@ -279,36 +228,53 @@ export function skipValue(cursor: Cursor, depth = 0): void {
       decimal(cursor.block())
       return
     case Tag.list:
-      for (let left = cursor.count(1, itemsMax); left > 0; left -= 1) skipValue(cursor, depth + 1)
+      skipItems(cursor, itemsMax, depth + 1)
       return
     case Tag.map:
-      for (let left = cursor.count(2, itemsMax); left > 0; left -= 1) {
-        cursor.skipBlock()
-        skipValue(cursor, depth + 1)
-      }
+      skipEntries(cursor, depth + 1)
       return
     case Tag.pairs:
-      for (let left = cursor.count(2, itemsMax); left > 0; left -= 1) {
-        skipValue(cursor, depth + 1)
-        skipValue(cursor, depth + 1)
-      }
+      for (let left = cursor.count(2, itemsMax) * 2; left > 0; left -= 1) skipValue(cursor, depth + 1)
       return
     default:
-      throw new Malformed(`no value has the tag ${tag}`)
+      throw noSuchTag(tag)
   }
 }
 
 /** A count and that many named values. */
-export function readEntries(cursor: Cursor): (readonly [name: string, value: Value])[] {
-  return repeat(cursor.count(2, itemsMax), () => [cursor.string(), readValue(cursor, 1)] as const)
+export function readEntries(cursor: Cursor, depth = 1): (readonly [name: string, value: Value])[] {
+  return repeat(cursor.count(2, itemsMax), () => [cursor.string(), readValue(cursor, depth)] as const)
 }
 
 /** As {@link readEntries}, without making anything. */
-export function skipEntries(cursor: Cursor): void {
+export function skipEntries(cursor: Cursor, depth = 1): void {
   for (let left = cursor.count(2, itemsMax); left > 0; left -= 1) {
     cursor.skipBlock()
-    skipValue(cursor, 1)
+    skipValue(cursor, depth)
   }
+}
+
+/** A count and that many values. A body may have any number of them. */
+export function readItems(cursor: Cursor, countMax: number = Number.MAX_SAFE_INTEGER, depth = 1): Value[] {
+  return repeat(cursor.count(1, countMax), () => readValue(cursor, depth))
+}
+
+/** As {@link readItems}, without making anything. */
+export function skipItems(cursor: Cursor, countMax: number = Number.MAX_SAFE_INTEGER, depth = 1): void {
+  for (let left = cursor.count(1, countMax); left > 0; left -= 1) skipValue(cursor, depth)
+}
+
+function readTag(cursor: Cursor, depth: number): number {
+  if (depth > nestingMax) throw new Malformed(`values are nested deeper than ${nestingMax}`)
+  return cursor.byte()
+}
+
+function typed(tag: number, value: unknown): TypedValue {
+  return { type: nameByTag[tag], value } as TypedValue
+}
+
+function noSuchTag(tag: number): Malformed {
+  return new Malformed(`no value has the tag ${tag}`)
 }
 
 function repeat<T>(count: number, read: () => T): T[] {

@@ -2,8 +2,8 @@ import type { Value } from '../../../src/core.ts'
 import { Cursor } from '../cursor.ts'
 import { Kind, plainHead, type SectionHead } from '../section.ts'
 import { textBytes } from '../text.ts'
-import { readEntries, readValue, writeCount, writeValue } from '../values.ts'
-import { GrowingBytes, writeString } from '../writer.ts'
+import { readEntries, readItems, readValue, writeValue } from '../values.ts'
+import { GrowingBytes } from '../writer.ts'
 import { type Plain, type Properties, type PropertyInput, toEntries, toPlain, toValue } from './values.ts'
 
 /** What may be sent as it is: text, bytes, a map of typed values, nothing; everything else goes as JSON. */
@@ -176,33 +176,29 @@ function encodeBody(kind: Kind, payload: unknown): string | Uint8Array {
     case Kind.json:
       return JSON.stringify(payload) ?? 'null'
     case Kind.map:
-      return encodeMap(payload instanceof Map ? payload : new Map(Object.entries(payload as Properties)))
+      return encoded({
+        type: 'map',
+        value: entriesOf(payload as ReadonlyMap<string, PropertyInput> | Properties),
+      }).subarray(1)
     case Kind.list:
-      return encodeValues(payload as readonly PropertyInput[])
-    case Kind.value: {
-      const bytes = new GrowingBytes()
-      writeValue(bytes, toValue(payload as PropertyInput))
-      return bytes.bytes
-    }
+      return encoded({ type: 'list', value: (payload as readonly PropertyInput[]).map(toValue) }).subarray(1)
+    case Kind.value:
+      return encoded(toValue(payload as PropertyInput))
     default:
       return kind satisfies never
   }
 }
 
-function encodeMap(map: ReadonlyMap<string, PropertyInput>): Uint8Array {
-  const bytes = new GrowingBytes()
-  writeCount(bytes, map.size)
-  for (const [name, value] of map) {
-    writeString(bytes, name)
-    writeValue(bytes, toValue(value), 1)
-  }
-  return bytes.bytes
+function entriesOf(map: ReadonlyMap<string, PropertyInput> | Properties): readonly (readonly [string, Value])[] {
+  return map instanceof Map
+    ? Array.from(map, ([name, value]) => [String(name), toValue(value)])
+    : toEntries(map as Properties)
 }
 
-function encodeValues(items: readonly PropertyInput[]): Uint8Array {
+/** A value with its tag before it, which a body of that kind is without. */
+function encoded(value: Value): Uint8Array {
   const bytes = new GrowingBytes()
-  writeCount(bytes, items.length)
-  for (const item of items) writeValue(bytes, toValue(item), 1)
+  writeValue(bytes, value)
   return bytes.bytes
 }
 
@@ -217,10 +213,7 @@ export function readMap(body: Uint8Array): ReadonlyMap<string, Plain> {
 }
 
 export function readList(body: Uint8Array): readonly Plain[] {
-  const cursor = new Cursor(body)
-  const items: Value[] = []
-  for (let left = cursor.varint(); left > 0; left -= 1) items.push(readValue(cursor, 1))
-  return items.map(toPlain)
+  return readItems(new Cursor(body)).map(toPlain)
 }
 
 export function readSingle(body: Uint8Array): Plain {

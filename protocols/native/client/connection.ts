@@ -1,3 +1,4 @@
+import { addressOf } from './address.ts'
 import type { Payload, SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { Destination, type DestinationHost } from './destination.ts'
@@ -9,7 +10,7 @@ import { connectedStatus, Notices, type Status } from './notices.ts'
 import type { Dialled, PeerEvents } from './peer.ts'
 import { Producer } from './producer.ts'
 import { Reconnect } from './reconnect.ts'
-import { addressOf, TransactionScope } from './transaction.ts'
+import { TransactionScope } from './transaction.ts'
 import { type Endpoint, parseTarget, type ReconnectOptions, type Target } from './url.ts'
 import { type WaitOptions, within } from './wait.ts'
 import type { HelloOptions } from './wire-peer.ts'
@@ -131,12 +132,12 @@ export class Connection implements DestinationHost, AsyncDisposable {
 
   /** A queue: each message goes to one consumer. With a codec its messages have a type: `queue('orders', json<Order>())`. */
   queue<T = unknown>(name: string, codec?: Codec<T>): Destination<T> {
-    return new Destination<T>(this, name.includes('://') ? name : `queue://${name}`, codec)
+    return new Destination<T>(this, addressOf(name), codec)
   }
 
   /** A topic: each message goes to every subscription. `prices.*` and `prices.>` are patterns for consumers. */
   topic<T = unknown>(name: string, codec?: Codec<T>): Destination<T> {
-    return new Destination<T>(this, name.includes('://') ? name : `topic://${name}`, codec)
+    return new Destination<T>(this, addressOf(name, 'topic'), codec)
   }
 
   /** A queue that lives as long as this connection, and of which only it may consume. */

@@ -7,7 +7,7 @@ import type { Inbox } from './inbox.ts'
 import { Messages } from './intake.ts'
 import type { Message } from './message.ts'
 import { Producer, type ProducerOptions } from './producer.ts'
-import { Puller } from './transaction.ts'
+import { Puller } from './puller.ts'
 import { type WaitOptions, within } from './wait.ts'
 import { type Handler, type WorkerOptions, Workers } from './workers.ts'
 

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { toValue } from '../../../../protocols/native/client/values.ts'
 import { Cursor } from '../../../../protocols/native/cursor.ts'
 import { Decoder } from '../../../../protocols/native/decoder.ts'
 import { plainHead, readSection, SectionFacts, writeHead } from '../../../../protocols/native/section.ts'
-import { readValue, skipValue, writeNumber, writeValue } from '../../../../protocols/native/values.ts'
+import { readValue, skipValue, writeValue } from '../../../../protocols/native/values.ts'
 import { GrowingBytes, putVarint, varintBytes } from '../../../../protocols/native/writer.ts'
 import { decodeHex, FrameLog, prefaceHex } from '../../../support/native-frames.ts'
 
@@ -141,7 +142,7 @@ describe('numbers', () => {
     [2 ** 60, 2 ** 60],
   ])('a program writes %s in the shortest type that holds it', (value, read) => {
     const bytes = new GrowingBytes()
-    writeNumber(bytes, value)
+    writeValue(bytes, toValue(value))
     expect(readValue(new Cursor(bytes.bytes))).toEqual(read)
   })
 })
