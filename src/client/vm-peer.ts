@@ -2,7 +2,7 @@ import { Addresses } from '../../protocols/native/addresses.ts'
 import { bodyBytes, type Outgoing } from '../../protocols/native/client/body.ts'
 import type { Environment } from '../../protocols/native/client/environment.ts'
 import { ManifoldError } from '../../protocols/native/client/errors.ts'
-import type { Content } from '../../protocols/native/client/message.ts'
+import type { Arrival } from '../../protocols/native/client/message.ts'
 import type { Dialled, Peer, PeerEvents } from '../../protocols/native/client/peer.ts'
 import type { HelloOptions } from '../../protocols/native/client/wire-peer.ts'
 import type { ClientSide } from '../../protocols/native/client-side.ts'
@@ -11,10 +11,17 @@ import type { ErrorFields, Fields, Rejection, Settlement } from '../../protocols
 import { FieldMap } from '../../protocols/native/fields.ts'
 import { defaultNativeOptions } from '../../protocols/native/limits.ts'
 import type { ProducerLink } from '../../protocols/native/producer-link.ts'
-import { plainHead, readSection, type Section, type SectionHead, writeHead } from '../../protocols/native/section.ts'
+import {
+  plainHead,
+  plainHeadBytes,
+  putPlainHead,
+  readSection,
+  type Section,
+  type SectionHead,
+  writeHead,
+} from '../../protocols/native/section.ts'
 import { NativeSession } from '../../protocols/native/session.ts'
 import { GrowingBytes } from '../../protocols/native/writer.ts'
-import type { Address } from '../address.ts'
 import type { Broker } from '../broker/broker.ts'
 import { BrokerError } from '../errors.ts'
 import { type LazyContent, Message } from '../message.ts'
@@ -30,14 +37,10 @@ const noAnnotations = Object.freeze(Object.create(null))
 class VmClientSide implements ClientSide {
   readonly #events: PeerEvents
   readonly #onEnd: (error: ErrorFields) => void
-  #lastAddress: Address | undefined
-  #lastAddressText: string
 
   constructor(events: PeerEvents, onEnd: (error: ErrorFields) => void) {
     this.#events = events
     this.#onEnd = onEnd
-    this.#lastAddress = undefined
-    this.#lastAddressText = ''
   }
 
   ok(corr: number, fields: Fields): void {
@@ -53,22 +56,7 @@ class VmClientSide implements ClientSide {
   }
 
   deliver(link: number, number: number, delivery: Delivery): void {
-    const { message } = delivery
-    if (message.address !== this.#lastAddress) {
-      this.#lastAddress = message.address
-      this.#lastAddressText = message.address.toString()
-    }
-    const facts = {
-      number,
-      redelivered: delivery.redelivered,
-      isRetained: delivery.isRetained,
-      deliveryCount: delivery.deliveryCount,
-      origin: message.source.idPrefix,
-      messageNumber: message.number,
-      address: this.#lastAddressText,
-      annotations: message.annotations ?? noAnnotations,
-    }
-    this.#events.deliver(link, facts, new VmContent(message))
+    this.#events.deliver(link, new VmArrival(number, delivery))
   }
 
   costOf({ message }: Delivery): number {
@@ -104,6 +92,8 @@ export class VmPeer implements Peer {
   readonly #addresses: Addresses
   readonly #onOver: () => void
   #isInputOpen: boolean
+  /** The broker's time when the sends of this turn began. */
+  #now: number
   #isOver: boolean
 
   private constructor(
@@ -118,6 +108,7 @@ export class VmPeer implements Peer {
     this.#addresses = new Addresses()
     this.#onOver = given.onOver
     this.#isInputOpen = false
+    this.#now = 0
     this.#isOver = false
     const { messageBytesMax } = broker.limits
     const options = {
@@ -194,7 +185,7 @@ export class VmPeer implements Peer {
       producer.send(seq, undefined)
       return bytes
     }
-    const now = this.#broker.clock.now()
+    const now = this.#now
     const { source } = producer.session
     const message = new Message({
       address,
@@ -255,6 +246,7 @@ export class VmPeer implements Peer {
 
   #openInput(): void {
     this.#isInputOpen = true
+    this.#now = this.#broker.clock.now()
     queueMicrotask(() => {
       this.#isInputOpen = false
       if (!this.#isOver) this.#session.endOfInput()
@@ -309,12 +301,32 @@ class ReferenceSection implements Section {
   }
 }
 
-/** A message of the broker as the client's. */
-class VmContent implements Content {
+/** A delivery of the broker as the client's. The broker may change its own; the message stays as it is. */
+class VmArrival implements Arrival {
+  readonly number: number
+  readonly redelivered: boolean
+  readonly isRetained: boolean
+  readonly deliveryCount: number
   readonly #message: Message
 
-  constructor(message: Message) {
+  constructor(number: number, { redelivered, isRetained, deliveryCount, message }: Delivery) {
+    this.number = number
+    this.redelivered = redelivered
+    this.isRetained = isRetained
+    this.deliveryCount = deliveryCount
     this.#message = message
+  }
+
+  get brokerId(): string {
+    return this.#message.source.idPrefix + this.#message.number
+  }
+
+  get address(): string {
+    return this.#message.address.toString()
+  }
+
+  get annotations(): Arrival['annotations'] {
+    return this.#message.annotations ?? noAnnotations
   }
 
   get size(): number {
@@ -331,14 +343,26 @@ class VmContent implements Content {
   }
 }
 
-function contentOf(sent: Outgoing): { readonly content: Uint8Array; readonly bodyOffset: number } {
-  const { kind, persistent } = sent
-  const body = bodyBytes(sent)
-  const bytes = new GrowingBytes(64 + body.length)
-  writeHead(bytes, sent.head ?? { ...plainHead, kind, persistent })
-  const bodyOffset = bytes.position
-  bytes.write(body)
-  return { content: bytes.bytes, bodyOffset }
+/** The section that a message would be on a wire; the body is copied. */
+function contentOf({ kind, persistent, head, body }: Outgoing): {
+  readonly content: Uint8Array
+  readonly bodyOffset: number
+} {
+  const headBytes = head === undefined ? undefined : encodedHead(head)
+  const bodyOffset = headBytes?.length ?? plainHeadBytes
+  const bodyBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+  const content = Buffer.allocUnsafe(bodyOffset + bodyBytes)
+  if (headBytes === undefined) putPlainHead(content, 0, kind, persistent)
+  else content.set(headBytes)
+  if (typeof body === 'string') content.write(body, bodyOffset)
+  else content.set(body, bodyOffset)
+  return { content, bodyOffset }
+}
+
+function encodedHead(head: SectionHead): Uint8Array {
+  const bytes = new GrowingBytes()
+  writeHead(bytes, head)
+  return bytes.bytes
 }
 
 function fieldMap(fields: Fields): FieldMap {

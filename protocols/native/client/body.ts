@@ -66,6 +66,8 @@ export class Outgoing {
   readonly head: SectionHead | undefined
   /** What was given, for those who are handed it as it is. */
   readonly payload: unknown
+  /** About as many bytes as it takes. */
+  readonly roughBytes: number
   #body: string | Uint8Array | undefined
 
   constructor(payload: unknown, kind: Kind, persistent: boolean, head: SectionHead | undefined) {
@@ -73,6 +75,7 @@ export class Outgoing {
     this.persistent = persistent
     this.head = head
     this.payload = payload
+    this.roughBytes = 64 + (typeof payload === 'string' || payload instanceof Uint8Array ? payload.length : 256)
     this.#body = undefined
   }
 
@@ -80,13 +83,6 @@ export class Outgoing {
   get body(): string | Uint8Array {
     this.#body ??= encodeBody(this.kind, this.payload)
     return this.#body
-  }
-
-  /** About as many bytes as it takes. */
-  get roughBytes(): number {
-    const { payload } = this
-    if (typeof payload === 'string') return 64 + payload.length
-    return 64 + (payload instanceof Uint8Array ? payload.length : 256)
   }
 }
 

@@ -4,7 +4,7 @@ import type { Payload, SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { fromFields, ManifoldError } from './errors.ts'
 import type { ConsumerEnd, Hub } from './hub.ts'
-import { type Content, type DeliveryFacts, Message, type Origin, type SettleOptions } from './message.ts'
+import { type Arrival, Message, type Origin, type SettleOptions } from './message.ts'
 import type { Peer } from './peer.ts'
 
 export interface ConsumerOptions {
@@ -298,13 +298,13 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
     this.#owedBytes = 0
   }
 
-  deliver(facts: DeliveryFacts, content: Content): void {
+  deliver(arrival: Arrival): void {
     if (this.#isOver) return
     if (this.#target === 0) {
       this.#wanted = Math.max(0, this.#wanted - 1)
-      this.#peer?.credit(this.link, 0, content.size, false)
+      this.#peer?.credit(this.link, 0, arrival.size, false)
     }
-    this.#buffer.push(new Message<T>(facts, content, this, this.#epoch, this.#codec))
+    this.#buffer.push(new Message<T>(arrival, this, this.#epoch, this.#codec))
     this.#sink?.ready()
   }
 

@@ -2,7 +2,7 @@ import type { ErrorFields, Fields, Rejection } from '../encoder.ts'
 import type { FieldMap } from '../fields.ts'
 import type { Environment } from './environment.ts'
 import { ConnectionError, closed, fromFields, ManifoldError } from './errors.ts'
-import type { Content, DeliveryFacts } from './message.ts'
+import type { Arrival } from './message.ts'
 import type { Dialled, Peer, PeerEvents, Welcome } from './peer.ts'
 
 /** A producer or consumer: opened again on every connection. */
@@ -27,7 +27,7 @@ export interface ProducerEnd extends Link {
 }
 
 export interface ConsumerEnd extends Link {
-  deliver(facts: DeliveryFacts, content: Content): void
+  deliver(arrival: Arrival): void
   creditUsed(unused: number): void
 }
 
@@ -211,8 +211,8 @@ export class Hub implements PeerEvents {
     this.#producers.get(link)?.accepted(upTo, rejections)
   }
 
-  deliver(link: number, facts: DeliveryFacts, content: Content): void {
-    this.#consumers.get(link)?.deliver(facts, content)
+  deliver(link: number, arrival: Arrival): void {
+    this.#consumers.get(link)?.deliver(arrival)
   }
 
   credit(link: number, messages: number, bytes: number): void {

@@ -1,27 +1,23 @@
 import type { Value } from '../../../src/core.ts'
 import { OutcomeCode } from '../frame.ts'
-import { Kind, readSection, type Section } from '../section.ts'
+import { Kind, type Section } from '../section.ts'
 import { readText } from '../text.ts'
 import { type Payload, readList, readMap, readSingle, type SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { ManifoldError } from './errors.ts'
 import { type Plain, toPlain } from './values.ts'
 
-/** What a delivery says beside its section. */
-export interface DeliveryFacts {
+/** A delivery as it has come: over a wire as bytes of a chunk that nobody changes, within the process as the broker has it. */
+export interface Arrival {
+  /** Number of the delivery on its link. */
   readonly number: number
   readonly redelivered: boolean
   readonly isRetained: boolean
   readonly deliveryCount: number
-  /** Together the id that the broker gave the message. */
-  readonly origin: string
-  readonly messageNumber: number
+  /** The id that the broker gave the message. */
+  readonly brokerId: string
   readonly address: string
   readonly annotations: Readonly<Record<string, Plain>>
-}
-
-/** Where a delivery's section is: bytes of a chunk that nobody changes, or an object of the same process. */
-export interface Content {
   /** Bytes it counts against the credit. */
   readonly size: number
   section(): Section
@@ -48,23 +44,22 @@ export type MessageKind = 'none' | 'bytes' | 'text' | 'map' | 'list' | 'value' |
 const kindNames: Readonly<Record<Kind, MessageKind>> = ['none', 'bytes', 'text', 'map', 'list', 'value', 'json']
 
 const settledResolved = Promise.resolve()
+const noOptions: SettleOptions = {}
 
 /** A message that has come in. Decoded when it is looked at; its bytes are a view that nobody else changes. */
 export class Message<T = unknown> {
   isSettled: boolean
   /** Which of its consumer's connections it came over. */
   readonly epoch: number
-  readonly #facts: DeliveryFacts
-  readonly #content: Content
+  readonly #arrival: Arrival
   readonly #origin: Origin
   readonly #codec: Codec<T> | undefined
   #section: Section | undefined
 
-  constructor(facts: DeliveryFacts, content: Content, origin: Origin, epoch: number, codec: Codec<T> | undefined) {
+  constructor(arrival: Arrival, origin: Origin, epoch: number, codec: Codec<T> | undefined) {
     this.isSettled = false
     this.epoch = epoch
-    this.#facts = facts
-    this.#content = content
+    this.#arrival = arrival
     this.#origin = origin
     this.#codec = codec
     this.#section = undefined
@@ -72,37 +67,37 @@ export class Message<T = unknown> {
 
   /** Number of the delivery on its link. */
   get number(): number {
-    return this.#facts.number
+    return this.#arrival.number
   }
 
   /** Somebody may have seen it before. */
   get redelivered(): boolean {
-    return this.#facts.redelivered
+    return this.#arrival.redelivered
   }
 
   /** It is the topic's retained message. */
   get isRetained(): boolean {
-    return this.#facts.isRetained
+    return this.#arrival.isRetained
   }
 
   /** Failed earlier deliveries. */
   get deliveryCount(): number {
-    return this.#facts.deliveryCount
+    return this.#arrival.deliveryCount
   }
 
   /** Where it was sent to: `queue://orders`. */
   get address(): string {
-    return this.#facts.address
+    return this.#arrival.address
   }
 
   /** What the broker says of it: why it was dead-lettered, for one. */
   get annotations(): Readonly<Record<string, Plain>> {
-    return this.#facts.annotations
+    return this.#arrival.annotations
   }
 
   /** The sender's own id, or the broker's: unique, and the same at every consumer. */
   get id(): string {
-    return this.#head.messageId ?? this.#facts.origin + this.#facts.messageNumber
+    return this.#head.messageId ?? this.#arrival.brokerId
   }
 
   get kind(): MessageKind {
@@ -112,7 +107,7 @@ export class Message<T = unknown> {
   /** The body as its kind has it, or as the codec of the destination decodes it. */
   get body(): T {
     if (this.#codec !== undefined) return this.#codec.decode(this)
-    const reference = this.#content.reference
+    const reference = this.#arrival.reference
     return (reference === undefined ? this.#plainBody() : reference.payload) as T
   }
 
@@ -120,7 +115,7 @@ export class Message<T = unknown> {
   get text(): string {
     const { kind } = this.#head
     if (kind > Kind.text && kind !== Kind.json) throw wrongKind(this.kind, 'text')
-    const reference = this.#content.reference
+    const reference = this.#arrival.reference
     if (typeof reference?.payload === 'string') return reference.payload
     const { body } = this.section
     return readText(body, 0, body.length)
@@ -128,13 +123,13 @@ export class Message<T = unknown> {
 
   /** The body as bytes, whatever it is. */
   get bytes(): Uint8Array {
-    const reference = this.#content.reference
+    const reference = this.#arrival.reference
     return reference?.payload instanceof Uint8Array ? reference.payload : this.section.body
   }
 
   /** The body read as JSON. Throws a SyntaxError if it is none. */
   json<Json = unknown>(): Json {
-    const reference = this.#content.reference
+    const reference = this.#arrival.reference
     if (reference !== undefined && this.#head.kind === Kind.json) return reference.payload as Json
     return JSON.parse(this.text) as Json
   }
@@ -217,26 +212,26 @@ export class Message<T = unknown> {
 
   /** Bytes it takes on the wire. */
   get size(): number {
-    return this.#content.size
+    return this.#arrival.size
   }
 
   /** It has been dealt with. */
-  accept(how: SettleOptions = {}): Promise<void> {
+  accept(how: SettleOptions = noOptions): Promise<void> {
     return this.#settle(OutcomeCode.accept, how)
   }
 
   /** Somebody else shall have it; the delivery does not count. */
-  release(how: SettleOptions = {}): Promise<void> {
+  release(how: SettleOptions = noOptions): Promise<void> {
     return this.#settle(OutcomeCode.release, how)
   }
 
   /** It could not be dealt with this time: delivered again, after `delay` if given, until it is dead-lettered. */
-  fail(how: SettleOptions = {}): Promise<void> {
+  fail(how: SettleOptions = noOptions): Promise<void> {
     return this.#settle(OutcomeCode.fail, how)
   }
 
   /** It can never be dealt with: dead-lettered now, with the reason. */
-  reject(reason?: string, how: SettleOptions = {}): Promise<void> {
+  reject(reason?: string, how: SettleOptions = noOptions): Promise<void> {
     return this.#settle(OutcomeCode.reject, { ...how, reason })
   }
 
@@ -247,7 +242,7 @@ export class Message<T = unknown> {
 
   /** The section, read when it is first asked for. */
   get section(): Section {
-    this.#section ??= this.#content.section()
+    this.#section ??= this.#arrival.section()
     return this.#section
   }
 
@@ -281,28 +276,6 @@ export class Message<T = unknown> {
       default:
         return head.kind satisfies never
     }
-  }
-}
-
-/** A section among the bytes of a chunk. */
-export class ChunkContent implements Content {
-  readonly reference = undefined
-  readonly #bytes: Uint8Array
-  readonly #start: number
-  readonly #end: number
-
-  constructor(bytes: Uint8Array, start: number, end: number) {
-    this.#bytes = bytes
-    this.#start = start
-    this.#end = end
-  }
-
-  get size(): number {
-    return this.#end - this.#start
-  }
-
-  section(): Section {
-    return readSection(this.#bytes, this.#start, this.#end)
   }
 }
 

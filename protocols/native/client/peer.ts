@@ -2,7 +2,7 @@ import type { ErrorFields, Fields, Rejection, Settlement } from '../encoder.ts'
 import type { FieldMap } from '../fields.ts'
 import type { Outgoing } from './body.ts'
 import type { ManifoldError } from './errors.ts'
-import type { Content, DeliveryFacts } from './message.ts'
+import type { Arrival } from './message.ts'
 
 /** The broker's end of one connection, as the client sees it: frames over a transport, or calls within the process. */
 export interface Peer {
@@ -30,7 +30,7 @@ export interface PeerEvents {
   /** An answer, or with number 0 the end of the connection. */
   error(corr: number, error: ErrorFields): void
   accepted(link: number, upTo: number, rejections: readonly Rejection[]): void
-  deliver(link: number, facts: DeliveryFacts, content: Content): void
+  deliver(link: number, arrival: Arrival): void
   credit(link: number, messages: number, bytes: number): void
   creditUsed(link: number, unused: number): void
   linkClosed(link: number, error: ErrorFields | undefined): void

@@ -1,6 +1,6 @@
 import type { Rejection } from '../encoder.ts'
 import type { FieldMap } from '../fields.ts'
-import { type Outgoing, outgoing, type Payload, type SendOptions } from './body.ts'
+import { type Outgoing, outgoing, type Payload, type SendOptions, type Times } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { aborted, ConnectionError, fromFields, ManifoldError, TimeoutError } from './errors.ts'
 import type { Hub, ProducerEnd } from './hub.ts'
@@ -67,6 +67,12 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
   readonly #instance: string
   #endedBy: ManifoldError | undefined
   #onIdle: (() => void)[]
+  /** What sends without a place of their own have in common. */
+  readonly #place: { readonly persistent: boolean; readonly to: undefined; readonly times: Times }
+  /** Takes the ends of a promise as it is made, so that a send needs no function of its own. */
+  readonly #take: (resolve: () => void, reject: (error: ManifoldError) => void) => void
+  #resolve: () => void
+  #reject: (error: ManifoldError) => void
 
   /** Made by the connection. */
   constructor(hub: Hub, address: string | undefined, options: ProducerOptions, codec: Codec<T> | undefined) {
@@ -90,6 +96,13 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     this.#instance = instanceId(hub)
     this.#endedBy = undefined
     this.#onIdle = []
+    this.#place = { persistent: this.#persistent, to: undefined, times: hub }
+    this.#take = (resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    }
+    this.#resolve = nothing
+    this.#reject = nothing
     hub.addProducer(this)
   }
 
@@ -117,23 +130,23 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     let message: Outgoing
     try {
       const payload = this.#codec === undefined ? (value as Payload) : this.#codec.encode(value)
-      message = outgoing(payload, options, { persistent: this.#persistent, to, times: this.#hub })
+      message = outgoing(payload, options, to === undefined ? this.#place : { ...this.#place, to })
     } catch (error) {
       return Promise.reject(error)
     }
-    return new Promise((resolve, reject) => {
-      const pending: Pending = {
-        message,
-        resolve,
-        reject,
-        transaction,
-        roughBytes: message.roughBytes,
-        release: undefined,
-      }
-      if (!this.#add(pending)) return
-      const timeout = options?.timeout ?? this.#options.timeout
-      if (options?.signal !== undefined || timeout !== undefined) this.#watch(pending, options?.signal, timeout)
-    })
+    const sent = new Promise<void>(this.#take)
+    const pending: Pending = {
+      message,
+      resolve: this.#resolve,
+      reject: this.#reject,
+      transaction,
+      roughBytes: message.roughBytes,
+      release: undefined,
+    }
+    if (!this.#add(pending)) return sent
+    const timeout = options?.timeout ?? this.#options.timeout
+    if (options?.signal !== undefined || timeout !== undefined) this.#watch(pending, options?.signal, timeout)
+    return sent
   }
 
   /** Resolves once every send has been answered. */
@@ -365,6 +378,10 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
   #idle(): void {
     for (const resolve of this.#onIdle.splice(0)) resolve()
   }
+}
+
+function nothing(): void {
+  // No promise has been made yet.
 }
 
 function settle(pending: Pending, error: ManifoldError | undefined): void {

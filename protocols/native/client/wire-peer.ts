@@ -16,20 +16,18 @@ import {
   writeTransactionEnd,
 } from '../encoder.ts'
 import { FieldMap, readError, readRejections } from '../fields.ts'
-import { Flag, FrameType, Info, Malformed, preface, protocolMajor } from '../frame.ts'
+import { Flag, FrameType, Malformed, preface, protocolMajor } from '../frame.ts'
 import { Incoming } from '../incoming.ts'
 import { helloBytesMax } from '../limits.ts'
 import { plainHeadBytes, putPlainHead, writeHead } from '../section.ts'
 import { textBytes, writeText } from '../text.ts'
-import { readEntries } from '../values.ts'
 import { beginFrame, endFrame, GrowingBytes, putVarint, writeVarint } from '../writer.ts'
 import type { Outgoing } from './body.ts'
 import type { Environment } from './environment.ts'
 import { ConnectionError, fromFields, ManifoldError } from './errors.ts'
-import { ChunkContent, type DeliveryFacts } from './message.ts'
 import { type Carrier, Outbox } from './outbox.ts'
 import type { Dialled, Peer, PeerEvents, Welcome } from './peer.ts'
-import { type Plain, toPlain } from './values.ts'
+import { WireArrival } from './wire-arrival.ts'
 
 /** Bytes to and from a broker, whatever carries them. */
 export interface Transport extends Carrier {
@@ -73,20 +71,6 @@ const messageBytesMax = 2 ** 31 - 1
 /** Text up to this many characters is encoded where it goes. */
 const textMax = 8 * 1024
 
-/** What a delivery in parts was before its section. */
-interface PartHead {
-  readonly link: number
-  readonly facts: DeliveryFacts
-}
-
-/** What the last delivery of a link said that holds for the next. */
-interface LinkFacts {
-  origin: string
-  address: string
-}
-
-const noAnnotations: Readonly<Record<string, Plain>> = Object.freeze(Object.create(null))
-
 /** A broker at the other end of a transport. */
 export class WirePeer implements Peer, FrameHandler {
   readonly #options: PeerOptions
@@ -94,8 +78,8 @@ export class WirePeer implements Peer, FrameHandler {
   readonly #decoder: Decoder
   readonly #outbox: Outbox
   readonly #transport: Transport
-  readonly #incoming: Incoming<PartHead>
-  readonly #links: Map<number, LinkFacts>
+  readonly #incoming: Incoming<WireArrival>
+  readonly #facts: ConstructorParameters<typeof WireArrival>[2]
   readonly #head: GrowingBytes
   readonly #onWelcome: (welcome: Welcome | ManifoldError) => void
   #isWelcome: boolean
@@ -123,7 +107,7 @@ export class WirePeer implements Peer, FrameHandler {
       onDrained: () => this.#events.drained(),
     })
     this.#incoming = new Incoming(messageBytesMax)
-    this.#links = new Map()
+    this.#facts = new Map()
     this.#head = new GrowingBytes()
     this.#onWelcome = onWelcome
     this.#isWelcome = false
@@ -356,9 +340,9 @@ export class WirePeer implements Peer, FrameHandler {
 
   #deliver(cursor: Cursor, flags: number): void {
     const link = cursor.varint()
-    const facts = this.#factsOf(link, cursor)
-    if (flags & Flag.more) this.#incoming.begin(link, { link, facts }, cursor)
-    else this.#events.deliver(link, facts, new ChunkContent(cursor.bytes, cursor.at, cursor.end))
+    const arrival = new WireArrival(cursor, link, this.#facts)
+    if (flags & Flag.more) this.#incoming.begin(link, arrival, cursor)
+    else this.#events.deliver(link, arrival.place(cursor))
   }
 
   #part(cursor: Cursor, flags: number): void {
@@ -366,38 +350,11 @@ export class WirePeer implements Peer, FrameHandler {
     // The rest of a message whose link has been closed meanwhile.
     if (!this.#incoming.has(link)) return
     const whole = this.#incoming.add(link, cursor, (flags & Flag.more) !== 0)
-    if (whole === undefined) return
-    const { bytes, at, end } = whole.section
-    this.#events.deliver(link, whole.head.facts, new ChunkContent(bytes, at, end))
-  }
-
-  #factsOf(link: number, cursor: Cursor): DeliveryFacts {
-    let known = this.#links.get(link)
-    if (known === undefined) {
-      known = { origin: '', address: '' }
-      this.#links.set(link, known)
-    }
-    const number = cursor.varint()
-    const info = cursor.byte()
-    const messageNumber = cursor.varint()
-    const deliveryCount = info & Info.count ? cursor.varint() : 0
-    if (info & Info.origin) known.origin = cursor.string()
-    if (info & Info.address) known.address = cursor.string()
-    const annotations = info & Info.annotations ? annotationsOf(cursor) : noAnnotations
-    return {
-      number,
-      redelivered: (info & Info.redelivered) !== 0,
-      isRetained: (info & Info.retained) !== 0,
-      deliveryCount,
-      origin: known.origin,
-      messageNumber,
-      address: known.address,
-      annotations,
-    }
+    if (whole !== undefined) this.#events.deliver(link, whole.head.place(whole.section))
   }
 
   #forget(link: number): void {
-    this.#links.delete(link)
+    this.#facts.delete(link)
     this.#incoming.forget(link)
   }
 
@@ -449,10 +406,4 @@ export class WirePeer implements Peer, FrameHandler {
     if (this.#isWelcome) this.#events.lost(error)
     else this.#onWelcome(error)
   }
-}
-
-function annotationsOf(cursor: Cursor): Readonly<Record<string, Plain>> {
-  const annotations: Record<string, Plain> = Object.create(null)
-  for (const [name, value] of readEntries(cursor)) annotations[name] = toPlain(value)
-  return annotations
 }
