@@ -61,6 +61,9 @@ export interface IdleFigures {
   readonly kibPerConnection: number
 }
 
+/** What is measured of a server. */
+export type Served = Pick<Program, 'port' | 'usage'>
+
 /** The producer process and the consumer process. */
 export class Generators {
   readonly producer: Generator
@@ -74,7 +77,7 @@ export class Generators {
   }
 
   /** A plan for one run, on a destination of its own. */
-  plan(server: Program, shape: FlowShape, load: Load): FlowPlan {
+  plan(server: Served, shape: FlowShape, load: Load): FlowPlan {
     const run = randomInt(2 ** 32)
     const name = run.toString(16).padStart(8, '0')
     return {
@@ -95,7 +98,7 @@ export class Generators {
 }
 
 /** Sends and receives at the same time. */
-export async function measureFlow(server: Program, generators: Generators, plan: FlowPlan): Promise<FlowFigures> {
+export async function measureFlow(server: Served, generators: Generators, plan: FlowPlan): Promise<FlowFigures> {
   const { producer, consumer } = generators
   new Progress(plan.progressFile).close()
   await consumer.ask({ kind: 'consume', plan }, 'ready')

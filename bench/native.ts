@@ -7,11 +7,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Connection, connect } from '../src/client.ts'
+import { Generators, measureFlow, type Served } from './measure.ts'
 import { natsFigures } from './nats.ts'
 import { paced } from './paced.ts'
-import { programFile } from './processes.ts'
+import { programFile, Workplace } from './processes.ts'
+import type { FlowShape } from './rows.ts'
 import { median } from './statistics.ts'
-import { usageOf } from './usage.ts'
+import { type Usage, usageOf } from './usage.ts'
 
 const windowMax = 3000
 const rounds = Number(process.argv[2] ?? 3)
@@ -45,6 +47,18 @@ const rows: readonly Row[] = [
   },
 ]
 
+/** What the same goes at over STOMP, with a generator of two processes that knows no promises. */
+const stompShape: FlowShape = {
+  isTopic: false,
+  producers: 1,
+  consumers: 1,
+  bodyBytes: 64,
+  isPersistent: false,
+  ack: 'client-individual',
+  window: 1000,
+  unreceivedMax: 2000,
+}
+
 interface Measured {
   readonly perSecond: number
   /** Microseconds of processor time for each message. */
@@ -53,7 +67,7 @@ interface Measured {
 }
 
 /** A broker in a process of its own. */
-class BenchBroker {
+class BenchBroker implements Served {
   readonly urls: Map<string, string>
   readonly #child: ChildProcess
   readonly #folder: string
@@ -64,24 +78,34 @@ class BenchBroker {
     this.#folder = folder
   }
 
-  static async start(): Promise<BenchBroker> {
+  static async start(...more: readonly string[]): Promise<BenchBroker> {
     const folder = await mkdtemp(join(tmpdir(), 'manifoldmq-bench-'))
-    const off = ['mqtt', 'amqp', 'stomp'].map((name) => `listeners.${name}.enabled=false`)
-    const settings = ['listeners.native.port=0', 'listeners.ws.port=0', 'log.level=warn', `data=${folder}`, ...off]
+    const off = ['mqtt', 'amqp'].map((name) => `listeners.${name}.enabled=false`)
+    const on = ['native', 'ws', 'stomp'].map((name) => `listeners.${name}.port=0`)
+    const settings = [...on, ...off, 'log.level=warn', `data=${folder}`, ...more]
     const args = [programFile('../src/main.js'), 'start', ...settings.flatMap((setting) => ['--set', setting])]
     const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
     const broker = new BenchBroker(child, folder)
     await new Promise<void>((resolve) => {
       child.stdout?.setEncoding('utf8').on('data', (text: string) => {
         for (const [, name = '', url = ''] of text.matchAll(/^ready (\w+) (\S+)$/gm)) broker.urls.set(name, url)
-        if (broker.urls.size >= 2) resolve()
+        if (broker.urls.size >= on.length) resolve()
       })
     })
     return broker
   }
 
+  /** Of its STOMP listener. */
+  get port(): number {
+    return Number(new URL(this.urls.get('stomp') ?? '').port)
+  }
+
+  usage(): Usage {
+    return usageOf(this.#child.pid ?? 0)
+  }
+
   get cpuMs(): number {
-    return usageOf(this.#child.pid ?? 0).cpuSeconds * 1000
+    return this.usage().cpuSeconds * 1000
   }
 
   async stop(): Promise<void> {
@@ -157,6 +181,13 @@ async function flow(
   return sent
 }
 
+async function measureStomp(broker: BenchBroker, generators: Generators, bodyBytes: number): Promise<Measured> {
+  const plan = generators.plan(broker, { ...stompShape, bodyBytes }, { kind: 'timed', seconds: roundMs / 1000 })
+  const { perSecond, cpuUsPerDelivery: brokerUs, ...figures } = await measureFlow(broker, generators, plan)
+  const clientUs = ((figures.producerCores + figures.consumerCores) / perSecond) * 1_000_000
+  return { perSecond, clientUs, brokerUs }
+}
+
 /** Microseconds of one request and its answer, the median. */
 async function roundTrip(url: string): Promise<number> {
   const client = await connect(url)
@@ -173,8 +204,8 @@ async function roundTrip(url: string): Promise<number> {
   return median(times.slice(1000))
 }
 
-/** Persistent sends to a queue that nobody consumes from, each answered once it is on disk. */
-async function storedFigures(url: string): Promise<readonly string[]> {
+/** Persistent sends to a queue that nobody consumes from, each answered once it is as safe as the broker is told to make it. */
+async function storedFigures(url: string, title: string): Promise<readonly string[]> {
   const client = await connect(url)
   const queue = client.queue('stored')
   const body = new Uint8Array(1024).fill(120)
@@ -182,20 +213,27 @@ async function storedFigures(url: string): Promise<readonly string[]> {
   const single = await paced(roundMs, 1, () => queue.send(body))
   await queue.purge()
   await client.close()
-  return [
-    `stored, 1 KiB, 256 at a time ${Math.round(pipelined).toLocaleString('en').padStart(7)}/s`,
-    `stored, 1 KiB, one at a time ${Math.round(single).toLocaleString('en').padStart(7)}/s`,
-  ]
+  const line = (how: string, perSecond: number): string =>
+    `${`${title}, 1 KiB, ${how}`.padEnd(42)} ${Math.round(perSecond).toLocaleString('en').padStart(7)}/s`
+  return [line('256 at a time', pipelined), line('one at a time', single)]
 }
 
 const broker = await BenchBroker.start()
+const workplace = new Workplace(tmpdir())
+const generators = new Generators(workplace)
 const all = new Map<string, Measured[]>()
-for (const row of rows) await measure(row, broker, roundMs)
-for (let round = 0; round < rounds; round += 1) {
-  for (const row of rows) {
-    all.set(row.name, [...(all.get(row.name) ?? []), await measure(row, broker, roundMs)])
-  }
+const note = (name: string, measured: Measured): void => {
+  all.set(name, [...(all.get(name) ?? []), measured])
 }
+for (const row of rows) await measure(row, broker, roundMs)
+await measureStomp(broker, generators, 64)
+for (let round = 0; round < rounds; round += 1) {
+  note('stomp, 64 B', await measureStomp(broker, generators, 64))
+  note('stomp, 1 KiB', await measureStomp(broker, generators, 1024))
+  for (const row of rows) note(row.name, await measure(row, broker, roundMs))
+}
+await generators.stop()
+workplace.remove()
 for (const [name, measured] of all) {
   const of = (pick: (one: Measured) => number): number => median(measured.map(pick))
   const rate = Math.round(of((one) => one.perSecond)).toLocaleString('en')
@@ -203,8 +241,12 @@ for (const [name, measured] of all) {
   const served = of((one) => one.brokerUs).toFixed(2)
   console.log(`${name.padEnd(26)} ${rate.padStart(10)}/s   client ${client} us   broker ${served} us`)
 }
-for (const line of await storedFigures(tcp(broker.urls))) console.log(line)
-for (const line of await natsFigures(roundMs)) console.log(line)
+for (const line of await storedFigures(tcp(broker.urls), 'stored, sync: always')) console.log(line)
 console.log(`request and answer, tcp    ${(await roundTrip(tcp(broker.urls))).toFixed(1)} us`)
 console.log(`request and answer, vm     ${(await roundTrip('vm://bench?create=true&pass=reference')).toFixed(1)} us`)
 await broker.stop()
+// JetStream writes before it answers and flushes every two minutes (its sync_interval): this is what compares with it.
+const relaxed = await BenchBroker.start('sync=interval')
+for (const line of await storedFigures(tcp(relaxed.urls), 'stored, sync: interval')) console.log(line)
+for (const line of await natsFigures(roundMs)) console.log(line)
+await relaxed.stop()
