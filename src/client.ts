@@ -7,6 +7,8 @@ import {
   WirePeer,
 } from '../protocols/native/client/index.ts'
 import { openWebSocket } from '../protocols/native/client/websocket.ts'
+import { Failover } from './client/failover.ts'
+import { type FailoverOptions, parseFailover } from './client/failover-options.ts'
 
 export {
   bytes,
@@ -51,6 +53,12 @@ export {
   type Workers,
 } from '../protocols/native/client/index.ts'
 
+/** As in a browser, and what only programs of their own have. */
+export interface ClientOptions extends Omit<ConnectOptions, 'reconnect'> {
+  /** How a lost connection is tried again; `false`: not at all. Options of a `failover:` URL come before these. */
+  readonly reconnect?: Partial<FailoverOptions> | false | undefined
+}
+
 const dial: Dial = async ({ scheme, url }, { hello, environment }, events, signal) => {
   const options = { hello, environment, allocate: (bytes: number) => Buffer.allocUnsafeSlow(bytes) }
   switch (scheme) {
@@ -84,6 +92,7 @@ const dial: Dial = async ({ scheme, url }, { hello, environment }, events, signa
  * Connects to a broker: `tcp://host:61616`, `tls://…`, `unix:///path`, `ws://…`, `vm://name`, or several of them as
  * `failover:(tcp://a:61616,tcp://b:61616)?randomize=false`. Rejects with a ManifoldError that says what to do.
  */
-export function connect(url = 'tcp://127.0.0.1:61616', options: ConnectOptions = {}): Promise<Connection> {
-  return Connection.open(url, options, dial)
+export async function connect(url = 'tcp://127.0.0.1:61616', options: ClientOptions = {}): Promise<Connection> {
+  const target = parseFailover(url, options.reconnect)
+  return await Connection.open(target, options, target.isFailover ? new Failover(target, options, dial).dial : dial)
 }

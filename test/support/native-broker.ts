@@ -5,6 +5,8 @@ import {
   ConnectionError,
   type ConnectOptions,
   type Dial,
+  defaultReconnect,
+  parseTarget,
   WirePeer,
 } from '../../protocols/native/client/index.ts'
 import { nativeFormat } from '../../protocols/native/content.ts'
@@ -117,7 +119,8 @@ export class NativeBroker implements AsyncDisposable {
 
   async connect(options: ConnectOptions = {}): Promise<Connection> {
     const dial = this.carrier === 'a wire' ? this.dial : this.dialVm
-    const connection = await Connection.open('tcp://memory', { environment: this.environment, ...options }, dial)
+    const target = parseTarget('tcp://memory', { ...defaultReconnect, ...options.reconnect })
+    const connection = await Connection.open(target, { environment: this.environment, ...options }, dial)
     this.#connections.push(connection)
     return connection
   }

@@ -2,6 +2,7 @@
 import { Connection, type ConnectOptions, type Dial } from './connection.ts'
 import { machine } from './environment.ts'
 import { ManifoldError } from './errors.ts'
+import { defaultReconnect, parseTarget } from './url.ts'
 import { openWebSocket, type WebSocketClass } from './websocket.ts'
 import { WirePeer } from './wire-peer.ts'
 
@@ -42,6 +43,7 @@ const dial: Dial = ({ scheme, url }, { hello, environment: given }, events, sign
 }
 
 /** Connects to a broker over a WebSocket. Rejects with a ManifoldError that says what to do. */
-export function connect(url: string, options: ConnectOptions = {}): Promise<Connection> {
-  return Connection.open(url, { environment, ...options }, dial)
+export async function connect(url: string, options: ConnectOptions = {}): Promise<Connection> {
+  const target = parseTarget(url, { ...defaultReconnect, ...options.reconnect })
+  return await Connection.open(target, { environment, ...options }, dial)
 }

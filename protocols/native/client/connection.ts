@@ -11,7 +11,7 @@ import type { Dialled, PeerEvents } from './peer.ts'
 import { Producer } from './producer.ts'
 import { Reconnect } from './reconnect.ts'
 import { TransactionScope } from './transaction.ts'
-import { type Endpoint, parseTarget, type ReconnectOptions, type Target } from './url.ts'
+import type { Endpoint, ReconnectOptions, Target } from './url.ts'
 import { type WaitOptions, within } from './wait.ts'
 import type { HelloOptions } from './wire-peer.ts'
 import type { Workers } from './workers.ts'
@@ -24,9 +24,9 @@ export interface ConnectOptions {
   readonly password?: string | undefined
   /** Ends the connection, and connecting. */
   readonly signal?: AbortSignal | undefined
-  /** Milliseconds that connecting, and each call after it, may take. Default: 30 s for connecting, no limit for calls. */
+  /** Milliseconds that connecting, and each call after it, may take. Default: 30 s for connecting, without end for `failover:`; no limit for calls. */
   readonly timeout?: number | undefined
-  /** How a lost connection is tried again; `false`: not at all. Options of a `failover:` URL come before. */
+  /** How a lost connection is tried again; `false`: not at all. Options of a `failover:` URL come before these. */
   readonly reconnect?: Partial<ReconnectOptions> | false | undefined
   /** How often each side says something at least, in milliseconds. Default 10,000; 0: never. */
   readonly heartBeat?: number | undefined
@@ -57,7 +57,6 @@ export class Connection implements DestinationHost, AsyncDisposable {
   readonly inbox: Inbox
   readonly timeout: number | undefined
   readonly #options: ConnectOptions
-  readonly #target: Target
   readonly #environment: Environment
   readonly #dial: Dial
   readonly #notices: Notices
@@ -71,15 +70,13 @@ export class Connection implements DestinationHost, AsyncDisposable {
   #wasConnected: boolean
   #onLost: (() => void) | undefined
 
-  private constructor(url: string, options: ConnectOptions, dial: Dial) {
+  private constructor(target: Target, options: ConnectOptions, dial: Dial) {
     const environment = options.environment ?? machine
-    const target = parseTarget(url)
-    const given = options.reconnect === false ? {} : (options.reconnect ?? {})
-    this.#target = { ...target, reconnect: { ...target.reconnect, ...given } }
+    const { timeout } = target.reconnect
     this.#options = options
     this.#environment = environment
     this.#dial = dial
-    this.timeout = options.timeout
+    this.timeout = options.timeout ?? (timeout < 0 ? undefined : timeout)
     this.#notices = new Notices()
     this.hub = new Hub(environment, {
       connected: (welcome) => {
@@ -92,7 +89,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
     })
     this.replyWith = this.replyWith.bind(this)
     this.inbox = new Inbox(this.hub, this.replyWith)
-    this.#reconnect = new Reconnect(this.#target, environment, {
+    this.#reconnect = new Reconnect(target, environment, {
       dial: (endpoint, signal) => this.#reach(endpoint, signal),
       waiting: (attempt, delayMs, endpoint) =>
         this.#notices.tell({ type: 'reconnecting', attempt, delayMs, url: endpoint.text }),
@@ -108,9 +105,9 @@ export class Connection implements DestinationHost, AsyncDisposable {
   }
 
   /** Connects; rejects with the reason if that cannot be. */
-  static async open(url: string, options: ConnectOptions, dial: Dial): Promise<Connection> {
-    const connection = new Connection(url, options, dial)
-    const { signal, timeout = connectMsDefault } = options
+  static async open(target: Target, options: ConnectOptions, dial: Dial): Promise<Connection> {
+    const connection = new Connection(target, options, dial)
+    const { signal, timeout = target.isFailover ? connection.timeout : connectMsDefault } = options
     signal?.addEventListener('abort', () => connection.#close(closed()), { once: true })
     try {
       const first = connection.#reconnect.connect(connection.#ended.signal)
@@ -245,12 +242,8 @@ export class Connection implements DestinationHost, AsyncDisposable {
   }
 
   async #reach(endpoint: Endpoint, signal: AbortSignal): Promise<Dialled> {
-    const { clientId, heartBeat = heartBeatMsDefault, frameBytesMax = frameBytesDefault } = this.#options
-    const { url } = endpoint
-    const user = this.#options.user ?? (url.username === '' ? undefined : decodeURIComponent(url.username))
-    const password = this.#options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password))
-    const hello = { clientId, user, password, heartBeatMs: heartBeat, frameBytesMax }
-    return await this.#dial(endpoint, { hello, environment: this.#environment }, this.hub, signal)
+    const given = { hello: helloOf(this.#options, endpoint), environment: this.#environment }
+    return await this.#dial(endpoint, given, this.hub, signal)
   }
 
   #interrupted(error: ManifoldError): void {
@@ -285,4 +278,12 @@ export class Connection implements DestinationHost, AsyncDisposable {
     if (peer === undefined) this.#onLost?.()
     this.#notices.tell({ type: 'closed', error: error.code === 'closed' ? undefined : error })
   }
+}
+
+/** What a broker is told first. */
+export function helloOf(options: ConnectOptions, { url }: Endpoint): HelloOptions {
+  const { clientId, heartBeat = heartBeatMsDefault, frameBytesMax = frameBytesDefault } = options
+  const user = options.user ?? (url.username === '' ? undefined : decodeURIComponent(url.username))
+  const password = options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password))
+  return { clientId, user, password, heartBeatMs: heartBeat, frameBytesMax }
 }

@@ -21,10 +21,8 @@ export interface ReconnectOptions {
   readonly startupMaxReconnectAttempts: number
   /** Whether the brokers are tried in random order. */
   readonly randomize: boolean
-  /** How long a call waits for a connection; -1: for ever. */
+  /** How long a send may take if it does not say, waiting for a connection too; -1: for ever. */
   readonly timeout: number
-  /** Whether the first broker of the list is gone back to when it is there again. */
-  readonly priorityBackup: boolean
   /** Whether each delay is drawn from between 0 and what it would be. */
   readonly jitter: boolean
 }
@@ -38,23 +36,25 @@ export const defaultReconnect: ReconnectOptions = {
   startupMaxReconnectAttempts: -1,
   randomize: true,
   timeout: -1,
-  priorityBackup: false,
   jitter: true,
 }
 
-export interface Target {
+export interface Target<Options extends ReconnectOptions = ReconnectOptions> {
   readonly endpoints: readonly Endpoint[]
-  readonly reconnect: ReconnectOptions
+  readonly reconnect: Options
   /** True for `failover:(…)`: the first connection is tried again too. */
   readonly isFailover: boolean
 }
 
 const schemes = ['tcp', 'tls', 'ssl', 'unix', 'ws', 'wss', 'vm', 'mnp']
 
-/** Reads `tcp://host:port`, `ws://…`, `vm://name`, `unix:///path` or `failover:(url,url)?option=value`. Throws a ManifoldError. */
-export function parseTarget(text: string): Target {
+/**
+ * Reads `tcp://host:port`, `ws://…`, `vm://name`, `unix:///path` or `failover:(url,url)?option=value`. Options that the URL does not
+ * have are those of `defaults`, of which the types of their values are taken too. Throws a ManifoldError.
+ */
+export function parseTarget<Options extends ReconnectOptions>(text: string, defaults: Options): Target<Options> {
   if (!text.startsWith('failover:')) {
-    return { endpoints: [parseEndpoint(text)], reconnect: defaultReconnect, isFailover: false }
+    return { endpoints: [parseEndpoint(text)], reconnect: defaults, isFailover: false }
   }
   const match = /^failover:(?:\/\/)?(?:\(([^)]*)\)|([^?]*))(?:\?(.*))?$/.exec(text)
   const urls = (match?.[1] ?? match?.[2] ?? '').split(',').filter((url) => url.trim() !== '')
@@ -62,10 +62,11 @@ export function parseTarget(text: string): Target {
     throw bad(`"${text}" names no broker; it must look like failover:(tcp://a:61616,tcp://b:61616)?randomize=false`)
   }
   const endpoints = urls.map((url) => parseEndpoint(url.trim()))
-  return { endpoints, reconnect: parseOptions(match[3] ?? ''), isFailover: true }
+  return { endpoints, reconnect: parseOptions(match[3] ?? '', defaults), isFailover: true }
 }
 
-function parseEndpoint(text: string): Endpoint {
+/** Reads the URL of one broker. Throws a ManifoldError. */
+export function parseEndpoint(text: string): Endpoint {
   let url: URL
   try {
     url = new URL(text)
@@ -78,16 +79,16 @@ function parseEndpoint(text: string): Endpoint {
   return { scheme: known, text: text.replace(/\/\/[^@/]*@/, '//'), url }
 }
 
-function parseOptions(text: string): ReconnectOptions {
-  const options: Record<string, number | boolean> = { ...defaultReconnect }
+function parseOptions<Options extends ReconnectOptions>(text: string, defaults: Options): Options {
+  const options = { ...defaults } as unknown as Record<string, unknown>
   for (const [name, value] of new URLSearchParams(text)) {
     const before = options[name]
     if (before === undefined) throw bad(`failover has no option "${name}"; it has ${Object.keys(options).join(', ')}`)
-    const given = typeof before === 'boolean' ? flagOf(value) : Number(value)
+    const given = typeof before === 'string' ? value : typeof before === 'boolean' ? flagOf(value) : Number(value)
     if (given === undefined || Number.isNaN(given)) throw bad(`failover option ${name} cannot be "${value}"`)
     options[name] = given
   }
-  return options as unknown as ReconnectOptions
+  return options as unknown as Options
 }
 
 function flagOf(text: string): boolean | undefined {

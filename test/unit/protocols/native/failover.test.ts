@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Connection, ManifoldError } from '../../../../protocols/native/client/index.ts'
 import { Reconnect } from '../../../../protocols/native/client/reconnect.ts'
-import { parseTarget } from '../../../../protocols/native/client/url.ts'
+import { defaultReconnect, parseTarget } from '../../../../protocols/native/client/url.ts'
 import { NativeBroker } from '../../../support/native-broker.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
 
@@ -40,13 +40,13 @@ describe('URLs', () => {
     ['ssl://a:1', ['tls'], false],
     ['vm://x?create=true', ['vm'], false],
   ])('%s is understood', (text, schemes, isFailover) => {
-    const target = parseTarget(text)
+    const target = parseTarget(text, defaultReconnect)
     expect(target.endpoints.map(({ scheme }) => scheme)).toEqual(schemes)
     expect(target.isFailover).toBe(isFailover)
   })
 
   test('options of failover have their types and defaults', () => {
-    const { reconnect } = parseTarget('failover:(tcp://a:1)?randomize=false&initialReconnectDelay=50')
+    const { reconnect } = parseTarget('failover:(tcp://a:1)?randomize=false&initialReconnectDelay=50', defaultReconnect)
     expect(reconnect).toMatchObject({
       randomize: false,
       initialReconnectDelay: 50,
@@ -63,11 +63,11 @@ describe('URLs', () => {
     ['failover:(tcp://a:1)?randomize=maybe', 'cannot be "maybe"'],
     ['failover:(tcp://a:1)?maxReconnectDelay=soon', 'cannot be "soon"'],
   ])('%s is refused with a sentence', (text, sentence) => {
-    expect(() => parseTarget(text)).toThrow(sentence)
+    expect(() => parseTarget(text, defaultReconnect)).toThrow(sentence)
   })
 
   test('a password is in no sentence', () => {
-    expect(parseTarget('tcp://me:secret@a:1').endpoints[0]?.text).toBe('tcp://a:1')
+    expect(parseTarget('tcp://me:secret@a:1', defaultReconnect).endpoints[0]?.text).toBe('tcp://a:1')
   })
 })
 
@@ -80,7 +80,7 @@ describe('attempts', () => {
     const dialled: string[] = []
     const delays: number[] = []
     const environment = { now: () => clock.now(), after: clock.after.bind(clock), random, soon: queueMicrotask }
-    const reconnect = new Reconnect(parseTarget(url), environment, {
+    const reconnect = new Reconnect(parseTarget(url, defaultReconnect), environment, {
       dial: ({ text }) => {
         dialled.push(text)
         return Promise.reject(new Error('nobody there'))

@@ -1,0 +1,212 @@
+import {
+  ConnectionError,
+  type ConnectOptions,
+  type Dial,
+  type Dialled,
+  type Endpoint,
+  type Environment,
+  helloOf,
+  machine,
+  type PeerEvents,
+} from '../../protocols/native/client/index.ts'
+import type { FailoverTarget } from './failover-options.ts'
+import { Standby } from './standby.ts'
+
+/** How long a broker may take to answer a connection that nobody waits for. */
+const standbyMsMax = 30_000
+/** How long a broker may take to hang up that is left for a preferred one. */
+const leaveMsMax = 2_000
+
+/**
+ * Stands between a connection and what dials for it: keeps connections to other brokers ready, and leaves a broker for a
+ * preferred one that is back. What is under way then is dealt with as when a connection is lost.
+ */
+export class Failover {
+  readonly #target: FailoverTarget
+  readonly #options: ConnectOptions
+  readonly #environment: Environment
+  readonly #reach: Dial
+  readonly #warn: (sentence: string) => void
+  #standbys: Standby[]
+  #current: { readonly endpoint: Endpoint; readonly dialled: Dialled } | undefined
+  #isKeeping: boolean
+  /** A wait for the next attempt, which may be cut short. */
+  #wake: (() => void) | undefined
+  #signal: AbortSignal | undefined
+  /** Cuts a broker off that does not hang up. */
+  #leaving: { cancel(): void } | undefined
+  #failures: number
+
+  constructor(
+    target: FailoverTarget,
+    options: ConnectOptions,
+    reach: Dial,
+    warn: (sentence: string) => void = (sentence) => process.emitWarning(sentence, 'ManifoldWarning'),
+  ) {
+    this.#target = target
+    this.#options = options
+    this.#environment = options.environment ?? machine
+    this.#reach = reach
+    this.#warn = warn
+    this.#standbys = []
+    this.#current = undefined
+    this.#isKeeping = false
+    this.#wake = undefined
+    this.#signal = undefined
+    this.#leaving = undefined
+    this.#failures = 0
+  }
+
+  /** A connection that is ready, to whichever broker; otherwise a new one to this broker. */
+  readonly dial: Dial = async (endpoint, given, events, signal) => {
+    this.#watch(signal)
+    this.#leaving?.cancel()
+    this.#current = undefined
+    const ready = this.#standbys.shift()
+    if (ready !== undefined) return this.#connected(ready.endpoint, ready.promote(events))
+    try {
+      return this.#connected(endpoint, await this.#reach(endpoint, given, events, signal))
+    } catch (error) {
+      this.#failed()
+      throw error
+    }
+  }
+
+  #connected(endpoint: Endpoint, dialled: Dialled): Dialled {
+    this.#failures = 0
+    this.#current = { endpoint, dialled }
+    const { backup, priorityBackup } = this.#target.reconnect
+    if (backup || priorityBackup) this.#keep()
+    return dialled
+  }
+
+  #failed(): void {
+    const { endpoints, reconnect } = this.#target
+    this.#failures += 1
+    const rounds = this.#failures / endpoints.length
+    const every = reconnect.warnAfterReconnectAttempts
+    if (every <= 0 || !Number.isInteger(rounds) || rounds % every !== 0) return
+    this.#warn(`none of ${endpoints.map(({ text }) => text).join(', ')} is reached after ${rounds} attempts; trying on`)
+  }
+
+  /** Lets go of everything when the connection is closed. */
+  #watch(signal: AbortSignal): void {
+    if (this.#signal === signal) return
+    this.#signal = signal
+    signal.addEventListener('abort', () => {
+      for (const standby of this.#standbys.splice(0)) standby.close()
+      this.#leaving?.cancel()
+      this.#wake?.()
+    })
+  }
+
+  /** Sees to it that what should be ready is, now and from now on. */
+  #keep(): void {
+    this.#wake?.()
+    if (this.#isKeeping) return
+    this.#isKeeping = true
+    void this.#keepReady()
+  }
+
+  async #keepReady(): Promise<void> {
+    try {
+      await this.#whileWanting()
+    } finally {
+      this.#isKeeping = false
+    }
+  }
+
+  async #whileWanting(): Promise<void> {
+    const { initialReconnectDelay, maxReconnectDelay, backOffMultiplier, useExponentialBackOff } =
+      this.#target.reconnect
+    let delayMs = initialReconnectDelay
+    while (this.#isWanting) {
+      const before = this.#standbys.length
+      for (const endpoint of this.#candidates()) {
+        if (this.#isWanting && this.#isUnused(endpoint)) await this.#prepare(endpoint)
+      }
+      if (!this.#isWanting) return
+      if (this.#standbys.length > before) delayMs = initialReconnectDelay
+      await this.#sleep(delayMs)
+      if (useExponentialBackOff) delayMs = Math.min(Math.max(1, delayMs) * backOffMultiplier, maxReconnectDelay)
+    }
+  }
+
+  get #isWanting(): boolean {
+    if (this.#signal?.aborted !== false || this.#current === undefined) return false
+    const { backup, backupPoolSize } = this.#target.reconnect
+    const isFull = this.#standbys.length >= Math.min(backupPoolSize, this.#target.endpoints.length - 1)
+    return (backup && !isFull) || this.#isAstray
+  }
+
+  /** Whether it is connected to a broker while it prefers others. */
+  get #isAstray(): boolean {
+    const { preferred } = this.#target
+    return this.#current !== undefined && preferred.length > 0 && !preferred.includes(this.#current.endpoint)
+  }
+
+  #candidates(): readonly Endpoint[] {
+    const { backup } = this.#target.reconnect
+    return backup ? this.#target.endpoints : this.#target.preferred
+  }
+
+  #isUnused(endpoint: Endpoint): boolean {
+    return endpoint !== this.#current?.endpoint && this.#standbys.every((standby) => standby.endpoint !== endpoint)
+  }
+
+  async #prepare(endpoint: Endpoint): Promise<void> {
+    const ended = this.#signal
+    if (ended === undefined) return
+    const late = new AbortController()
+    const timer = this.#environment.after(standbyMsMax, () => late.abort())
+    const standby = new Standby(endpoint, (lost) => this.#lost(lost))
+    const given = { hello: helloOf(this.#options, endpoint), environment: this.#environment }
+    try {
+      await standby.open((events: PeerEvents) =>
+        this.#reach(endpoint, given, events, AbortSignal.any([ended, late.signal])),
+      )
+    } catch {
+      // It is tried again; whoever needs it is told why it cannot be had.
+      return
+    } finally {
+      timer.cancel()
+    }
+    if (ended.aborted) standby.close()
+    else this.#ready(standby)
+  }
+
+  #ready(standby: Standby): void {
+    if (!standby.isOpen) return
+    const isPreferred = this.#target.preferred.includes(standby.endpoint)
+    if (isPreferred) this.#standbys.unshift(standby)
+    else this.#standbys.push(standby)
+    if (isPreferred && this.#isAstray) this.#leave()
+  }
+
+  /** Ends the current connection, so that the next one is asked for. */
+  #leave(): void {
+    const { peer } = this.#current?.dialled ?? {}
+    this.#current = undefined
+    peer?.end()
+    this.#leaving = this.#environment.after(leaveMsMax, () => {
+      peer?.destroy(new ConnectionError('connection-lost', 'it was left for a preferred broker', { retryable: true }))
+    })
+  }
+
+  #lost(standby: Standby): void {
+    this.#standbys = this.#standbys.filter((one) => one !== standby)
+    this.#keep()
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        timer.cancel()
+        this.#wake = undefined
+        resolve()
+      }
+      const timer = this.#environment.after(ms, wake)
+      this.#wake = wake
+    })
+  }
+}

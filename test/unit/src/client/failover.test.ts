@@ -1,0 +1,232 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { defaultReconnect } from '../../../../protocols/native/client/index.ts'
+import { Failover } from '../../../../src/client/failover.ts'
+import { defaultFailover, parseFailover } from '../../../../src/client/failover-options.ts'
+import { type Connection, connect } from '../../../../src/client.ts'
+import { startTestBroker, type TestBroker } from '../../../../src/testing.ts'
+import { VirtualClock } from '../../../support/virtual-clock.ts'
+
+const open: { [Symbol.asyncDispose](): Promise<void> }[] = []
+
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one[Symbol.asyncDispose]()
+})
+
+const clock = new VirtualClock()
+const environment = {
+  now: () => clock.now(),
+  after: clock.after.bind(clock),
+  random: () => 0.5,
+  soon: (callback: () => void) => {
+    setImmediate(callback)
+  },
+}
+
+/** Lets the clients' time pass, and everybody act, until it is so; the test's own time-out ends it otherwise. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) {
+    await new Promise((resolve) => setImmediate(resolve))
+    clock.advance(1)
+  }
+}
+
+async function during<T>(work: Promise<T>): Promise<T> {
+  let isOver = false
+  const over = (): void => {
+    isOver = true
+  }
+  work.then(over, over)
+  await until(() => isOver)
+  return await work
+}
+
+async function broker(): Promise<TestBroker> {
+  const started = await startTestBroker({ listeners: { native: { enabled: true } } })
+  open.push(started)
+  return started
+}
+
+async function client(brokers: readonly TestBroker[], options: string): Promise<Connection> {
+  const urls = brokers.map((one) => one.url('native'))
+  const connecting = connect(`failover:(${urls})?${options}`, { environment, heartBeat: 0 })
+  const made = await during(connecting)
+  open.push({ [Symbol.asyncDispose]: () => during(made.close()) })
+  return made
+}
+
+describe('backup', () => {
+  test('has a connection to another broker ready, and goes on with it when its own is lost', async () => {
+    const [a, b] = [await broker(), await broker()]
+    const made = await client([a, b], 'randomize=false&backup=true')
+    await until(() => b.connectionCount === 1)
+    await made.queue('q').send('to a')
+    const delays: number[] = []
+    made.on('reconnecting', ({ delayMs }) => delays.push(delayMs))
+    a.refuse()
+    a.cut()
+    await during(made.queue('q').send('to b'))
+    expect([a.messageCount('q'), b.messageCount('q')]).toEqual([1, 1])
+    expect(delays).toEqual([])
+    a.heal()
+    await until(() => a.connectionCount === 1)
+    expect(b.connectionCount).toBe(1)
+  })
+
+  test('is replaced when it is lost, and is not opened without being asked for', async () => {
+    const [a, b, c] = [await broker(), await broker(), await broker()]
+    await client([a, b, c], 'randomize=false&backup=true')
+    await until(() => b.connectionCount === 1)
+    b.refuse()
+    b.cut()
+    await until(() => c.connectionCount === 1)
+    const plain = await client([a, b, c], 'randomize=false')
+    expect(plain.isConnected).toBe(true)
+    expect([a.connectionCount, b.connectionCount, c.connectionCount]).toEqual([2, 0, 1])
+  })
+
+  test('can be several, and ends with the connection', async () => {
+    const [a, b, c] = [await broker(), await broker(), await broker()]
+    const made = await client([a, b, c], 'randomize=false&backup=true&backupPoolSize=5')
+    await until(() => b.connectionCount === 1 && c.connectionCount === 1)
+    await during(made.close())
+    await until(() => a.connectionCount + b.connectionCount + c.connectionCount === 0)
+  })
+
+  test('consumers go on over it', async () => {
+    const [a, b] = [await broker(), await broker()]
+    const made = await client([a, b], 'randomize=false&backup=true')
+    const bodies: string[] = []
+    made.queue('q').process(({ text }) => {
+      bodies.push(text)
+    })
+    await until(() => b.connectionCount === 1)
+    await a.send({ to: 'queue://q', body: 'from a' })
+    await until(() => bodies.length === 1)
+    a.refuse()
+    a.cut()
+    await b.send({ to: 'queue://q', body: 'from b' })
+    await until(() => bodies.length === 2)
+    expect(bodies).toEqual(['from a', 'from b'])
+  })
+})
+
+describe('priorityBackup', () => {
+  test('goes back to the first broker once it is there again', async () => {
+    const [a, b] = [await broker(), await broker()]
+    a.refuse()
+    const made = await client([a, b], 'priorityBackup=true')
+    await made.queue('q').send('to b')
+    expect([a.connectionCount, b.connectionCount]).toEqual([0, 1])
+    a.heal()
+    await until(() => a.connectionCount === 1 && b.connectionCount === 0)
+    await until(() => made.isConnected)
+    await during(made.queue('q').send('to a'))
+    expect([a.messageCount('q'), b.messageCount('q')]).toEqual([1, 1])
+  })
+
+  test('tries the preferred brokers first, and stays with any of them', async () => {
+    const [a, b, c] = [await broker(), await broker(), await broker()]
+    await client([a, b, c], `priorityBackup=true&priorityURIs=${[c.url('native'), b.url('native')]}`)
+    expect([a.connectionCount, b.connectionCount, c.connectionCount]).toEqual([0, 0, 1])
+    b.refuse()
+    c.refuse()
+    c.cut()
+    await until(() => a.connectionCount === 1)
+    b.heal()
+    await until(() => b.connectionCount === 1 && a.connectionCount === 0)
+    c.heal()
+    await client([a], 'randomize=false')
+    expect([a.connectionCount, b.connectionCount, c.connectionCount]).toEqual([1, 1, 0])
+  })
+
+  test('loses nothing that is being sent when it leaves a broker', async () => {
+    const [a, b] = [await broker(), await broker()]
+    a.refuse()
+    const made = await client([a, b], 'priorityBackup=true')
+    const sends: Promise<void>[] = []
+    a.heal()
+    await until(() => {
+      for (let index = 0; index < 10; index += 1) sends.push(made.queue('q').send(`message ${sends.length}`))
+      return a.connectionCount === 1 && b.connectionCount === 0
+    })
+    await during(Promise.all(sends))
+    const bodies = new Set<string>()
+    for (const one of [a, b]) {
+      const reader = await client([one], 'randomize=false')
+      const seen = (async () => {
+        for await (const { text } of reader.queue('q').browse()) bodies.add(text)
+      })()
+      await during(seen)
+    }
+    expect(b.messageCount('q')).toBeGreaterThan(0)
+    expect(bodies.size).toBe(sends.length)
+  })
+})
+
+describe('options', () => {
+  test('have the names and defaults of ActiveMQ', () => {
+    const { reconnect } = parseFailover('failover:(tcp://a)', undefined)
+    expect(reconnect).toMatchObject({
+      initialReconnectDelay: 10,
+      maxReconnectDelay: 30_000,
+      useExponentialBackOff: true,
+      backOffMultiplier: 2,
+      maxReconnectAttempts: -1,
+      startupMaxReconnectAttempts: -1,
+      randomize: true,
+      timeout: -1,
+      backup: false,
+      backupPoolSize: 1,
+      priorityBackup: false,
+      priorityURIs: '',
+      warnAfterReconnectAttempts: 10,
+    })
+    expect(parseFailover('failover:(tcp://a)?reconnectDelayExponent=3', undefined).reconnect.backOffMultiplier).toBe(3)
+    expect(defaultFailover).toMatchObject(defaultReconnect)
+  })
+
+  test('of the URL come before those of the call', () => {
+    const { reconnect } = parseFailover('failover:(tcp://a)?timeout=1', { timeout: 2, backup: true })
+    expect(reconnect).toMatchObject({ timeout: 1, backup: true })
+  })
+
+  test('nested ones go to every broker', () => {
+    const { endpoints } = parseFailover('failover:(vm://a?create=true,vm://b)?nested.pass=reference', undefined)
+    expect(endpoints.map(({ url }) => url.href)).toEqual(['vm://a?create=true&pass=reference', 'vm://b?pass=reference'])
+  })
+
+  test.each([
+    ['backups=true', /no option "backups"; it has .*backup, backupPoolSize, priorityBackup, priorityURIs/],
+    ['backup=1', /backup cannot be "1"/],
+    ['updateURIsSupported=true', /can only be false/],
+    ['priorityBackup=true&priorityURIs=x', /"x" is no URL/],
+  ])('%s is refused with a sentence', async (options, sentence) => {
+    await expect(connect(`failover:(tcp://a)?${options}`)).rejects.toThrow(sentence)
+    expect(() => parseFailover('failover:(tcp://a)?updateURIsSupported=false', undefined)).not.toThrow()
+  })
+
+  test('warnAfterReconnectAttempts warns each time so many rounds have failed', async () => {
+    const target = parseFailover('failover:(tcp://a,tcp://b)?warnAfterReconnectAttempts=2', undefined)
+    const warnings: string[] = []
+    const nobody = () => Promise.reject(new Error('nobody there'))
+    const failover = new Failover(target, {}, nobody, (sentence) => warnings.push(sentence))
+    const { signal } = new AbortController()
+    for (let attempt = 0; attempt < 8; attempt += 1) {
+      const [endpoint] = target.endpoints
+      await failover.dial(endpoint as never, {} as never, {} as never, signal).catch(() => undefined)
+    }
+    expect(warnings).toEqual([
+      'none of tcp://a, tcp://b is reached after 2 attempts; trying on',
+      'none of tcp://a, tcp://b is reached after 4 attempts; trying on',
+    ])
+  })
+
+  test('timeout is how long a send waits for a connection', async () => {
+    const a = await broker()
+    const made = await client([a], 'timeout=500&initialReconnectDelay=10000&jitter=false')
+    a.refuse()
+    a.cut()
+    await until(() => !made.isConnected)
+    await expect(during(made.queue('q').send('x'))).rejects.toMatchObject({ code: 'timed-out' })
+  })
+})
