@@ -3,12 +3,14 @@ import {
   Connection,
   type ConnectOptions,
   type Dial,
+  type Dialled,
   ManifoldError,
   WirePeer,
 } from '../protocols/native/client/index.ts'
 import { openWebSocket } from '../protocols/native/client/websocket.ts'
 import { Failover } from './client/failover.ts'
 import { type FailoverOptions, parseFailover } from './client/failover-options.ts'
+import type { TlsOptions } from './client/sockets.ts'
 
 export {
   bytes,
@@ -57,23 +59,36 @@ export {
 export interface ClientOptions extends Omit<ConnectOptions, 'reconnect'> {
   /** How a lost connection is tried again; `false`: not at all. Options of a `failover:` URL come before these. */
   readonly reconnect?: Partial<FailoverOptions> | false | undefined
+  /** For `tls://` and `wss://`, as `node:tls` has them: `ca`, `cert`, `key`, `servername` and so on. */
+  readonly tls?: TlsOptions | undefined
 }
 
-const dial: Dial = async ({ scheme, url }, { hello, environment }, events, signal) => {
+/** Reaches one broker, whatever its URL says. */
+async function reach(
+  tls: TlsOptions | undefined,
+  ...[endpoint, given, events, signal]: Parameters<Dial>
+): Promise<Dialled> {
+  const { scheme, url } = endpoint
+  const { hello, environment } = given
   const options = { hello, environment, allocate: (bytes: number) => Buffer.allocUnsafeSlow(bytes) }
   switch (scheme) {
     case 'tcp':
     case 'tls':
     case 'unix': {
       const { openSocket } = await import('./client/sockets.ts')
-      return await WirePeer.dial((transport) => openSocket(scheme, url, transport, signal), options, events, signal)
+      return await WirePeer.dial(
+        (transport) => openSocket({ scheme, url, tls }, transport, signal),
+        options,
+        events,
+        signal,
+      )
     }
     case 'ws':
     case 'wss': {
       const { webSocketClass } = await import('./client/websocket-class.ts')
-      const given = { environment, signal }
+      const create = webSocketClass(tls)
       return await WirePeer.dial(
-        (transport) => openWebSocket(webSocketClass, url, given, transport),
+        (transport) => openWebSocket(create, url, { environment, signal }, transport),
         options,
         events,
         signal,
@@ -94,5 +109,6 @@ const dial: Dial = async ({ scheme, url }, { hello, environment }, events, signa
  */
 export async function connect(url = 'tcp://127.0.0.1:61616', options: ClientOptions = {}): Promise<Connection> {
   const target = parseFailover(url, options.reconnect)
+  const dial: Dial = (...all) => reach(options.tls, ...all)
   return await Connection.open(target, options, target.isFailover ? new Failover(target, options, dial).dial : dial)
 }

@@ -1,12 +1,27 @@
-import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { ConnectionError, type Transport, type TransportEvents } from '../../protocols/native/client/index.ts'
 
 const defaultPort = 61_616
 
+/** Whom a client trusts over `tls://` and `wss://`, and what it shows of itself. Default: the authorities that Node knows. */
+export type TlsOptions = Pick<
+  ConnectionOptions,
+  'ca' | 'cert' | 'key' | 'passphrase' | 'pfx' | 'servername' | 'rejectUnauthorized' | 'minVersion' | 'ciphers'
+>
+
+/** What a socket is to be. */
+export interface SocketPlace {
+  /** `tcp`, `tls` or `unix`. */
+  readonly scheme: string
+  readonly url: URL
+  readonly tls: TlsOptions | undefined
+}
+
 /** Opens a socket: `tcp://host:port`, `tls://host:port` or `unix:///path`. Rejects with a ConnectionError that says what to do. */
-export function openSocket(scheme: string, url: URL, events: TransportEvents, signal: AbortSignal): Promise<Transport> {
-  const socket = socketOf(scheme, url)
+export function openSocket(place: SocketPlace, events: TransportEvents, signal: AbortSignal): Promise<Transport> {
+  const { scheme, url } = place
+  const socket = socketOf(place)
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       socket.destroy()
@@ -33,11 +48,12 @@ export function openSocket(scheme: string, url: URL, events: TransportEvents, si
   })
 }
 
-function socketOf(scheme: string, url: URL): Socket {
+function socketOf({ scheme, url, tls }: SocketPlace): Socket {
   if (scheme === 'unix') return connectTcp({ path: decodeURIComponent(url.pathname) })
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const port = url.port === '' ? defaultPort : Number(url.port)
-  if (scheme === 'tls') return connectTls({ host, port, servername: host })
+  // A server name is never an address (RFC 6066, section 3).
+  if (scheme === 'tls') return connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...tls })
   return connectTcp({ host, port, noDelay: true })
 }
 
