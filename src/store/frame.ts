@@ -84,16 +84,19 @@ export interface FrameHeader {
   readonly digest: number
 }
 
-/** Writes the header of a frame whose records and blocks are in place already, but for the blocks' CRCs. */
-export function sealFrame(memory: Buffer, header: Omit<FrameHeader, 'digest'>): void {
-  let digest = 0
-  for (let at = frameHeaderBytes; at < header.bytes; ) {
-    const end = at + memory.readUInt32LE(at)
-    const crc = blockCrc(memory, at, end, header.segment)
-    memory.writeUInt32LE(crc, at + 4)
-    digest = mix(digest, crc)
-    at = end
-  }
+/**
+ * Ends the block from `at` to `end`, whose records are in place: writes its length and its CRC. `digest`: that of the blocks before
+ * it, 0 if there are none. Returns the digest with it.
+ */
+export function sealBlock(memory: Buffer, at: number, end: number, segment: number, digest: number): number {
+  memory.writeUInt32LE(end - at, at)
+  const crc = blockCrc(memory, at, end, segment)
+  memory.writeUInt32LE(crc, at + 4)
+  return mix(digest, crc)
+}
+
+/** Writes the header of a frame whose blocks are in place. */
+export function sealFrame(memory: Buffer, header: FrameHeader): void {
   memory.writeUInt32LE(magic, 0)
   memory.writeUInt32LE(header.bytes, 4)
   memory.writeUInt32LE(header.recordCount, 12)
@@ -102,7 +105,7 @@ export function sealFrame(memory: Buffer, header: Omit<FrameHeader, 'digest'>): 
   writeNumber(memory, 24, header.number)
   memory.writeUInt16LE(formatVersion, 32)
   memory.writeUInt16LE(header.continues ? frameContinues : 0, 34)
-  memory.writeUInt32LE(digest, 36)
+  memory.writeUInt32LE(header.digest, 36)
   memory.writeUInt32LE(crc32(memory.subarray(12, frameHeaderBytes)), 8)
 }
 
@@ -183,7 +186,7 @@ export interface RecordHead {
 
 /** Writes a record header. `back`: bytes from the start of its block. Returns where its payload goes. */
 export function writeRecord(
-  memory: Buffer,
+  view: DataView,
   at: number,
   type: RecordType,
   head: RecordHead,
@@ -191,15 +194,15 @@ export function writeRecord(
   payloadBytes: number,
 ): number {
   const { sequence } = head
-  memory[at] = type
-  memory[at + 1] = 0
-  memory[at + 2] = head.priority
-  memory[at + 3] = 0
-  memory.writeUInt32LE(head.owner, at + 4)
-  memory.writeUInt32LE(sequence % twoTo32, at + 8)
-  memory.writeUInt16LE(Math.floor(sequence / twoTo32), at + 12)
-  memory.writeUInt16LE(back, at + 14)
-  memory.writeUInt32LE(payloadBytes, at + 16)
+  view.setUint8(at, type)
+  view.setUint8(at + 1, 0)
+  view.setUint8(at + 2, head.priority)
+  view.setUint8(at + 3, 0)
+  view.setUint32(at + 4, head.owner, true)
+  view.setUint32(at + 8, sequence % twoTo32, true)
+  view.setUint16(at + 12, Math.floor(sequence / twoTo32), true)
+  view.setUint16(at + 14, back, true)
+  view.setUint32(at + 16, payloadBytes, true)
   return at + recordHeaderBytes
 }
 

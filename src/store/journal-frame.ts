@@ -5,6 +5,7 @@ import {
   frameHeaderBytes,
   RecordType,
   recordHeaderBytes,
+  sealBlock,
   sealFrame,
   stateIsRemoved,
   writeRecord,
@@ -30,6 +31,8 @@ const recordRoom = frameHeaderBytes + blockHeaderBytes + recordHeaderBytes
 /** One frame while it is filled and until it is on disk. Reused. */
 export class JournalFrame {
   readonly memory: Buffer
+  /** Of the same memory. */
+  readonly #view: DataView
   readonly #encoder: MessageEncoder
   readonly #partBytes: number
   place: Place | undefined
@@ -49,6 +52,8 @@ export class JournalFrame {
   #at: number
   /** Where the block starts that records are added to; 0 if there is none. */
   #block: number
+  /** Of the blocks before that one. */
+  #digest: number
   #capacity: number
   #lastMessage: Message | undefined
   #lastLocation: Location
@@ -56,6 +61,7 @@ export class JournalFrame {
 
   constructor(memory: Buffer, encoder: MessageEncoder, partBytes: number) {
     this.memory = memory
+    this.#view = new DataView(memory.buffer, memory.byteOffset, memory.length)
     this.#encoder = encoder
     this.#partBytes = partBytes
     this.place = undefined
@@ -70,6 +76,7 @@ export class JournalFrame {
     this.recordCount = 0
     this.#at = frameHeaderBytes
     this.#block = 0
+    this.#digest = 0
     this.#capacity = 0
     this.#lastMessage = undefined
     this.#lastLocation = 0
@@ -107,6 +114,7 @@ export class JournalFrame {
     this.recordCount = 0
     this.#at = frameHeaderBytes
     this.#block = 0
+    this.#digest = 0
     this.#capacity = Math.min(place.room, this.memory.length)
     this.#lastMessage = undefined
   }
@@ -120,12 +128,14 @@ export class JournalFrame {
 
   /** Marks a point to come back to when a batch turns out not to fit. */
   mark(): FrameMark {
-    return { at: this.#at, block: this.#block, recordCount: this.recordCount, changes: this.changes.length }
+    const { recordCount, changes } = this
+    return { at: this.#at, block: this.#block, digest: this.#digest, recordCount, changes: changes.length }
   }
 
   rewind(mark: FrameMark): void {
     this.#at = mark.at
     this.#block = mark.block
+    this.#digest = mark.digest
     this.recordCount = mark.recordCount
     this.changes.length = mark.changes
     this.locations.length = mark.changes
@@ -141,15 +151,15 @@ export class JournalFrame {
       case RecordType.rewrite:
         return change.message !== undefined && this.#put(change, change.message)
       case RecordType.ack:
-        return this.#small(change, 8, (memory, at) => memory.writeDoubleLE(change.number, at))
+        return this.#small(change, 8, (_, view, at) => view.setFloat64(at, change.number, true))
       case RecordType.redeliver:
-        return this.#small(change, 12, (memory, at) => {
-          memory.writeUInt32LE(change.deliveryCount, at)
-          memory.writeDoubleLE(change.number, at + 4)
+        return this.#small(change, 12, (_, view, at) => {
+          view.setUint32(at, change.deliveryCount, true)
+          view.setFloat64(at + 4, change.number, true)
         })
       case RecordType.define: {
         const spec = Buffer.from(JSON.stringify(change.spec))
-        return this.#small(change, spec.length, (memory, at) => memory.set(spec, at))
+        return this.#small(change, spec.length, (memory, _, at) => memory.set(spec, at))
       }
       case RecordType.state:
         return change.state !== undefined && this.#state(change, change.state)
@@ -176,27 +186,27 @@ export class JournalFrame {
     const bytes = putHeadBytes + headBytes + 4 + parts.length * partEntryBytes
     const at = this.#record(change, bytes)
     if (at < 0) return false
-    const { memory } = this
-    memory[at - recordHeaderBytes + 1] = putHasParts
-    memory.writeDoubleLE(change.number, at)
-    let end = this.#encoder.write(message, memory, at + putHeadBytes, false)
+    const view = this.#view
+    view.setUint8(at - recordHeaderBytes + 1, putHasParts)
+    view.setFloat64(at, change.number, true)
+    let end = this.#encoder.write(message, this.memory, view, at + putHeadBytes)
     for (const { location, length } of parts) {
-      memory.writeDoubleLE(location, end)
-      memory.writeUInt32LE(length, end + 8)
+      view.setFloat64(end, location, true)
+      view.setUint32(end + 8, length, true)
       end += partEntryBytes
     }
-    memory.writeUInt32LE(parts.length, end)
+    view.setUint32(end, parts.length, true)
     this.#note(change, this.#locationAt(at), bytes, parts)
     return true
   }
 
   /** Writes the header. Returns the length of the whole. */
   seal(epoch: number, number: number): number {
-    const { segment } = this.#placed()
+    const { id: segment } = this.#placed().segment
     const { recordCount, continues } = this
     this.number = number
     this.#endBlock()
-    sealFrame(this.memory, { bytes: this.#at, recordCount, epoch, segment: segment.id, number, continues })
+    sealFrame(this.memory, { bytes: this.#at, recordCount, epoch, segment, number, continues, digest: this.#digest })
     return this.#at
   }
 
@@ -205,8 +215,8 @@ export class JournalFrame {
     const bytes = putHeadBytes + this.#encoder.size(message)
     const at = this.#record(change, bytes)
     if (at < 0) return false
-    this.memory.writeDoubleLE(change.number, at)
-    this.#encoder.write(message, this.memory, at + putHeadBytes, true)
+    this.#view.setFloat64(at, change.number, true)
+    this.memory.set(message.content, this.#encoder.write(message, this.memory, this.#view, at + putHeadBytes))
     this.#lastMessage = message
     this.#lastLocation = this.#locationAt(at)
     this.#lastBytes = bytes
@@ -217,8 +227,8 @@ export class JournalFrame {
   #reference(change: Change): boolean {
     const at = this.#record(change, 12, RecordType.reference)
     if (at < 0) return false
-    this.memory.writeDoubleLE(this.#lastLocation, at)
-    this.memory.writeUInt32LE(this.#lastBytes, at + 8)
+    this.#view.setFloat64(at, this.#lastLocation, true)
+    this.#view.setUint32(at + 8, this.#lastBytes, true)
     this.#note(change, this.#lastLocation, this.#lastBytes)
     return true
   }
@@ -236,10 +246,10 @@ export class JournalFrame {
     return true
   }
 
-  #small(change: Change, bytes: number, fill: (memory: Buffer, at: number) => void): boolean {
+  #small(change: Change, bytes: number, fill: (memory: Buffer, view: DataView, at: number) => void): boolean {
     const at = this.#record(change, bytes)
     if (at < 0) return false
-    fill(this.memory, at)
+    fill(this.memory, this.#view, at)
     this.#note(change, 0, 0)
     return true
   }
@@ -257,12 +267,13 @@ export class JournalFrame {
     }
     this.#at = start + bytes
     this.recordCount += 1
-    return writeRecord(this.memory, start, type, change, start - this.#block, payloadBytes)
+    return writeRecord(this.#view, start, type, change, start - this.#block, payloadBytes)
   }
 
-  /** Says how long the block is. */
+  /** Its CRC is made as soon as it is full, mostly while the frame before is being flushed. */
   #endBlock(): void {
-    if (this.#block > 0) this.memory.writeUInt32LE(this.#at - this.#block, this.#block)
+    if (this.#block === 0) return
+    this.#digest = sealBlock(this.memory, this.#block, this.#at, this.#placed().segment.id, this.#digest)
   }
 
   #note(change: Change, location: Location, bytes: number, parts?: readonly Part[]): void {
@@ -290,6 +301,7 @@ function stateBytes({ key, value }: StateChange): number {
 export interface FrameMark {
   readonly at: number
   readonly block: number
+  readonly digest: number
   readonly recordCount: number
   readonly changes: number
 }

@@ -25,50 +25,66 @@ export interface ReadResult {
   readonly unreadable: readonly Unreadable[]
 }
 
-/** One piece of the journal that several entries lie in. */
+/** What is asked for, in the order of places, and what cannot be read of it. */
+interface Reading {
+  readonly entries: readonly IndexEntry[]
+  /** Entries up to this sequence may have been seen. */
+  readonly horizon: number
+  readonly unreadable: Unreadable[]
+}
+
+/** One piece of the journal that the entries from `first` to `last`, without that one, lie in. */
 interface Run {
   readonly segment: number
   readonly offset: number
   end: number
-  readonly entries: IndexEntry[]
+  readonly first: number
+  last: number
   wantedBytes: number
 }
 
 /** Part of a segment that has been read, and the block in it that was checked last. */
 class Piece {
+  readonly bytes: Buffer
+  readonly view: DataView
   readonly #segment: number
   readonly #offset: number
-  readonly #bytes: Buffer
   #block: number
   #blockEnd: number
 
   constructor(segment: number, offset: number, bytes: Buffer) {
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.#segment = segment
     this.#offset = offset
-    this.#bytes = bytes
     this.#block = -1
     this.#blockEnd = -1
   }
 
-  /** The payload of a record, a view; undefined if its block is not what was written. */
-  payload(offset: number, length: number): Buffer | undefined {
+  /** Where the payload of a record is in the bytes; -1 if its block is not what was written. */
+  payload(offset: number, length: number): number {
     const at = offset - this.#offset
     const start = at - recordHeaderBytes
-    const bytes = this.#bytes
-    if (start < 0 || at + length > bytes.length || bytes.readUInt32LE(start + 16) !== length) return undefined
-    const block = start - bytes.readUInt16LE(start + 14)
-    if (block < 0) return undefined
+    const { bytes, view } = this
+    if (start < 0 || at + length > bytes.length || view.getUint32(start + 16, true) !== length) return -1
+    const block = start - view.getUint16(start + 14, true)
+    if (block < 0) return -1
     if (block !== this.#block) {
       this.#block = block
       this.#blockEnd = blockEnd(bytes, block, bytes.length, this.#segment)
     }
-    return at + length <= this.#blockEnd ? bytes.subarray(at, at + length) : undefined
+    return at + length <= this.#blockEnd ? at : -1
+  }
+
+  /** A payload alone, so that it does not keep the rest in memory. */
+  copied(offset: number, length: number): Piece {
+    return new Piece(this.#segment, offset, Buffer.from(this.raw(offset, length)))
   }
 
   /** What is at a place, sound or not. */
   raw(offset: number, length: number): Buffer {
     const at = offset - this.#offset
-    return this.#bytes.subarray(Math.max(0, at), at + length)
+    return this.bytes.subarray(Math.max(0, at), at + length)
   }
 }
 
@@ -84,30 +100,30 @@ export class JournalReader {
     this.#parts = parts
   }
 
-  /** The stored entries of the index entries. `horizon`: entries up to it may have been seen. */
+  /** The stored entries of the index entries, which are in the order of sequences. `horizon`: entries up to it may have been seen. */
   async read(entries: readonly IndexEntry[], horizon: number): Promise<ReadResult> {
-    const found = new Map<number, StoredEntry>()
-    const unreadable: Unreadable[] = []
-    await Promise.all(runsOf(entries).map((run) => this.#readRun(run, horizon, found, unreadable)))
-    return {
-      entries: entries.map(({ sequence }) => found.get(sequence)).filter((one) => one !== undefined),
-      unreadable,
-    }
+    const reading: Reading = { entries: inOrderOfPlaces(entries), horizon, unreadable: [] }
+    const found = (await Promise.all(runsOf(reading.entries).map((run) => this.#readRun(reading, run)))).flat()
+    return { entries: reading.entries === entries ? found : found.sort(bySequence), unreadable: reading.unreadable }
   }
 
-  async #readRun(run: Run, horizon: number, found: Map<number, StoredEntry>, unreadable: Unreadable[]): Promise<void> {
+  async #readRun(reading: Reading, run: Run): Promise<StoredEntry[]> {
     const { segment } = run
     const piece = await this.#pieceOf(segment, run.offset, run.end - run.offset)
     const isDense = run.wantedBytes * 2 >= run.end - run.offset
-    for (const entry of run.entries) {
+    const found: StoredEntry[] = []
+    for (let index = run.first; index < run.last; index += 1) {
+      const entry = reading.entries[index] as IndexEntry
       const offset = offsetOf(entry.location)
-      const payload = piece?.payload(offset, entry.bytes)
-      const parts = payload === undefined ? undefined : this.#parts.get(entry.location)
+      const at = piece === undefined ? -1 : piece.payload(offset, entry.bytes)
+      const parts = at < 0 || this.#parts.size === 0 ? undefined : this.#parts.get(entry.location)
       const content = parts === undefined ? undefined : await this.#assemble(parts)
-      if (payload === undefined || content === 'unreadable') {
-        unreadable.push({ entry, segment, offset, bytes: piece?.raw(offset, entry.bytes) })
-      } else found.set(entry.sequence, this.#decode(entry, isDense ? payload : Buffer.from(payload), content, horizon))
+      if (piece === undefined || at < 0 || content === 'unreadable') {
+        reading.unreadable.push({ entry, segment, offset, bytes: piece?.raw(offset, entry.bytes) })
+      } else if (isDense) found.push(this.#decode(reading, entry, piece, at, content))
+      else found.push(this.#decode(reading, entry, piece.copied(offset, entry.bytes), 0, content))
     }
+    return found
   }
 
   async #pieceOf(id: number, offset: number, bytes: number): Promise<Piece | undefined> {
@@ -123,15 +139,21 @@ export class JournalReader {
     }
   }
 
-  #decode(entry: IndexEntry, payload: Buffer, content: Buffer | undefined, horizon: number): StoredEntry {
+  #decode(
+    { horizon }: Reading,
+    entry: IndexEntry,
+    { bytes, view }: Piece,
+    at: number,
+    content: Buffer | undefined,
+  ): StoredEntry {
     const { sequence, deliveryCount, location } = entry
     const parts = content === undefined ? 0 : 4 + (this.#parts.get(location)?.length ?? 0) * partEntryBytes
     return {
       sequence,
-      message: this.#decoder.read(payload, putHeadBytes, payload.length - parts, content),
+      message: this.#decoder.read(bytes, view, at + putHeadBytes, at + entry.bytes - parts, content),
       deliveryCount,
       redelivered: entry.isSeen || sequence <= horizon,
-      notBefore: entry.isSeen ? entry.notBefore : payload.readDoubleLE(0),
+      notBefore: entry.isSeen ? entry.notBefore : view.getFloat64(at, true),
     }
   }
 
@@ -140,9 +162,9 @@ export class JournalReader {
     for (const part of parts) {
       const offset = offsetOf(part.location)
       const piece = await this.#pieceOf(segmentOf(part.location), offset, part.length)
-      const bytes = piece?.payload(offset, part.length)
-      if (bytes === undefined) return 'unreadable'
-      pieces.push(bytes)
+      const at = piece?.payload(offset, part.length) ?? -1
+      if (piece === undefined || at < 0) return 'unreadable'
+      pieces.push(piece.bytes.subarray(at, at + part.length))
     }
     return Buffer.concat(pieces)
   }
@@ -152,16 +174,17 @@ export class JournalReader {
 function runsOf(entries: readonly IndexEntry[]): Run[] {
   const runs: Run[] = []
   let run: Run | undefined
-  for (const entry of inOrderOfPlaces(entries)) {
-    const segment = segmentOf(entry.location)
-    const offset = offsetOf(entry.location)
-    const end = offset + entry.bytes
+  for (let index = 0; index < entries.length; index += 1) {
+    const { location, bytes } = entries[index] as IndexEntry
+    const segment = segmentOf(location)
+    const offset = offsetOf(location)
+    const end = offset + bytes
     if (run?.segment === segment && offset - run.end <= readGapBytes && end - run.offset <= readBytesMax) {
       run.end = Math.max(run.end, end)
-      run.entries.push(entry)
-      run.wantedBytes += entry.bytes
+      run.last = index + 1
+      run.wantedBytes += bytes
     } else {
-      run = { segment, offset, end, entries: [entry], wantedBytes: entry.bytes }
+      run = { segment, offset, end, first: index, last: index + 1, wantedBytes: bytes }
       runs.push(run)
     }
   }
@@ -175,4 +198,8 @@ function inOrderOfPlaces(entries: readonly IndexEntry[]): readonly IndexEntry[] 
     last = location
   }
   return entries
+}
+
+function bySequence(left: StoredEntry, right: StoredEntry): number {
+  return left.sequence - right.sequence
 }

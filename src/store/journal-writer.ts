@@ -150,13 +150,14 @@ export class JournalWriter {
       )
   }
 
+  /** The next frame goes off before this one is applied, so that the disk does not wait for that. */
   #flown(frame: JournalFrame): void {
     if (this.#failure !== undefined) return
+    this.#isFlying = false
+    this.#pump()
     this.#events.flown(frame)
     const done = frame.done.splice(0)
     frame.release()
-    this.#isFlying = false
-    this.#pump()
     for (const one of done) one()
     this.#pump()
     if (this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve()

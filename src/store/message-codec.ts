@@ -52,39 +52,38 @@ export class MessageEncoder {
     return bytes
   }
 
-  /** Writes the message at `at`, but for its content if that is stored in parts. Returns where it ends. */
-  write(message: Message, memory: Buffer, at: number, withContent: boolean): number {
+  /** Writes the message at `at`, but for its content, into memory of which `view` is one. Returns where it ends. */
+  write(message: Message, memory: Buffer, view: DataView, at: number): number {
     const envelope = this.#envelope(message).bytes
     const { groupId, annotations } = message
-    memory[at] =
+    const flags =
       (message.durable ? flagDurable : 0) |
       (message.retain ? flagRetain : 0) |
       (groupId === undefined ? 0 : flagGroup) |
       (annotations === undefined ? 0 : flagAnnotations)
-    memory[at + 1] = message.priority
-    memory.writeUInt16LE(0, at + 2)
-    memory.writeDoubleLE(message.expiresAt, at + 4)
-    memory.writeDoubleLE(message.deliverAt, at + 12)
-    memory.writeDoubleLE(message.timestamp, at + 20)
-    memory.writeDoubleLE(message.number, at + 28)
-    memory.writeUInt32LE(message.bodyOffset, at + 36)
-    memory.writeUInt32LE(envelope.length, at + 40)
+    view.setUint8(at, flags)
+    view.setUint8(at + 1, message.priority)
+    view.setUint16(at + 2, 0)
+    view.setFloat64(at + 4, message.expiresAt, true)
+    view.setFloat64(at + 12, message.deliverAt, true)
+    view.setFloat64(at + 20, message.timestamp, true)
+    view.setFloat64(at + 28, message.number, true)
+    view.setUint32(at + 36, message.bodyOffset, true)
+    view.setUint32(at + 40, envelope.length, true)
     memory.set(envelope, at + fixedBytes)
     let end = at + fixedBytes + envelope.length
     if (groupId !== undefined) {
       const bytes = memory.write(groupId, end + 4)
-      memory.writeUInt32LE(bytes, end)
+      view.setUint32(end, bytes, true)
       end += 4 + bytes
     }
     if (annotations !== undefined) {
       const bytes = annotationBytes(annotations)
-      memory.writeUInt32LE(bytes.length, end)
+      view.setUint32(end, bytes.length, true)
       memory.set(bytes, end + 4)
       end += 4 + bytes.length
     }
-    if (!withContent) return end
-    memory.set(message.content, end)
-    return end + message.content.length
+    return end
   }
 
   #envelope(message: Message): Envelope {
@@ -114,23 +113,23 @@ export class MessageDecoder {
   }
 
   /**
-   * The message in `bytes` from `at` to `end`; its content is a view of them, or `content` if that was stored in parts.
-   * Throws an Error if they hold none, or one of a format that nobody knows any more.
+   * The message in `bytes`, of which `view` is one, from `at` to `end`; its content is a view of them, or `content` if that was
+   * stored in parts. Throws an Error if they hold none, or one of a format that nobody knows any more.
    */
-  read(bytes: Buffer, at: number, end: number, content?: Buffer): Message {
-    const flags = bytes.readUInt8(at)
-    const envelopeEnd = at + fixedBytes + bytes.readUInt32LE(at + 40)
-    const envelope = this.#envelope(bytes.subarray(at + fixedBytes, envelopeEnd))
+  read(bytes: Buffer, view: DataView, at: number, end: number, content?: Buffer): Message {
+    const flags = view.getUint8(at)
+    const envelopeEnd = at + fixedBytes + view.getUint32(at + 40, true)
+    const envelope = this.#envelope(bytes, at + fixedBytes, envelopeEnd)
     let rest = envelopeEnd
     let groupId: string | undefined
     if ((flags & flagGroup) !== 0) {
-      const length = bytes.readUInt32LE(rest)
+      const length = view.getUint32(rest, true)
       groupId = bytes.toString('utf8', rest + 4, rest + 4 + length)
       rest += 4 + length
     }
     let annotations: Annotations | undefined
     if ((flags & flagAnnotations) !== 0) {
-      const length = bytes.readUInt32LE(rest)
+      const length = view.getUint32(rest, true)
       annotations = readAnnotations(bytes.subarray(rest + 4, rest + 4 + length))
       rest += 4 + length
     }
@@ -138,24 +137,25 @@ export class MessageDecoder {
       address: envelope.address,
       format: envelope.format,
       content: content ?? bytes.subarray(rest, end),
-      bodyOffset: bytes.readUInt32LE(at + 36),
+      bodyOffset: view.getUint32(at + 36, true),
       durable: (flags & flagDurable) !== 0,
-      priority: bytes.readUInt8(at + 1),
-      expiresAt: bytes.readDoubleLE(at + 4),
-      deliverAt: bytes.readDoubleLE(at + 12),
-      timestamp: bytes.readDoubleLE(at + 20),
+      priority: view.getUint8(at + 1),
+      expiresAt: view.getFloat64(at + 4, true),
+      deliverAt: view.getFloat64(at + 12, true),
+      timestamp: view.getFloat64(at + 20, true),
       groupId,
       retain: (flags & flagRetain) !== 0,
       source: envelope.source,
-      number: bytes.readDoubleLE(at + 28),
+      number: view.getFloat64(at + 28, true),
       annotations,
     })
   }
 
-  #envelope(bytes: Buffer): DecodedEnvelope {
+  #envelope(bytes: Buffer, at: number, end: number): DecodedEnvelope {
     const last = this.#last
-    if (last !== undefined && bytes.equals(this.#lastBytes)) return last
-    const reader = new ValueReader(bytes)
+    if (last !== undefined && isSame(bytes, at, end, this.#lastBytes)) return last
+    const envelope = Buffer.from(bytes.subarray(at, end))
+    const reader = new ValueReader(envelope)
     const [formatName, kind, name, idPrefix, clientId, principal] = Array.from({ length: 6 }, () => reader.read())
     const format = this.#formats(String(formatName))
     if (format === undefined) throw new Error(`a stored message has the unknown format "${String(formatName)}"`)
@@ -168,10 +168,17 @@ export class MessageDecoder {
         String(principal),
       ),
     }
-    this.#lastBytes = Buffer.from(bytes)
+    this.#lastBytes = envelope
     this.#last = decoded
     return decoded
   }
+}
+
+/** Without a view for each message. */
+function isSame(bytes: Buffer, at: number, end: number, other: Buffer): boolean {
+  if (end - at !== other.length) return false
+  for (let index = 0; index < other.length; index += 1) if (bytes[at + index] !== other[index]) return false
+  return true
 }
 
 interface DecodedEnvelope {
