@@ -287,7 +287,7 @@ export class Waiting {
    * redelivered. Asks for more in good time; if it must be waited for, the queue is marked then.
    */
   reaches(sequence: number): boolean {
-    const [heldFrom] = this.#heldFrom
+    const heldFrom = this.#heldFrom[0]
     if (heldFrom !== undefined && sequence >= heldFrom) return false
     if (!this.#context.isPaging) return true
     if (sequence + horizonStep / 2 > this.#horizonAsked) {

@@ -20,6 +20,8 @@ import type { CommitDone } from './store.ts'
 export const putHeadBytes = 8
 /** At the end of a put whose body is in parts: f64 location and u32 length of each, then u32 how many. */
 export const partEntryBytes = 12
+/** Changes for which a frame has room at first. */
+const startChanges = 1024
 /** The longest specification of an owner. */
 const specBytesMax = 64 * 1024
 /** Set in the flags of a put record whose content is in parts. */
@@ -39,9 +41,10 @@ export class JournalFrame {
   number: number
   /** What it changes, in order; for a put also where its payload is. */
   readonly changes: Change[]
-  readonly locations: Location[]
-  readonly lengths: number[]
-  readonly parts: (readonly Part[] | undefined)[]
+  locations: Float64Array
+  lengths: Uint32Array
+  /** Of the changes by their index, those of bodies in parts. */
+  readonly parts: Map<number, readonly Part[]>
   /** Who is told once it is on disk. */
   readonly done: CommitDone[]
   /** True if its last batch goes on in the next frame. */
@@ -67,9 +70,9 @@ export class JournalFrame {
     this.place = undefined
     this.number = 0
     this.changes = []
-    this.locations = []
-    this.lengths = []
-    this.parts = []
+    this.locations = new Float64Array(startChanges)
+    this.lengths = new Uint32Array(startChanges)
+    this.parts = new Map()
     this.done = []
     this.continues = false
     this.isFull = false
@@ -106,9 +109,7 @@ export class JournalFrame {
     this.place = place
     this.isFull = false
     this.changes.length = 0
-    this.locations.length = 0
-    this.lengths.length = 0
-    this.parts.length = 0
+    this.parts.clear()
     this.done.length = 0
     this.continues = false
     this.recordCount = 0
@@ -138,9 +139,7 @@ export class JournalFrame {
     this.#digest = mark.digest
     this.recordCount = mark.recordCount
     this.changes.length = mark.changes
-    this.locations.length = mark.changes
-    this.lengths.length = mark.changes
-    this.parts.length = mark.changes
+    for (const index of this.parts.keys()) if (index >= mark.changes) this.parts.delete(index)
     this.#lastMessage = undefined
   }
 
@@ -277,10 +276,20 @@ export class JournalFrame {
   }
 
   #note(change: Change, location: Location, bytes: number, parts?: readonly Part[]): void {
+    const index = this.changes.length
     this.changes.push(change)
-    this.locations.push(location)
-    this.lengths.push(bytes)
-    this.parts.push(parts)
+    if (index === this.locations.length) this.#growPlaces()
+    this.locations[index] = location
+    this.lengths[index] = bytes
+    if (parts !== undefined) this.parts.set(index, parts)
+  }
+
+  #growPlaces(): void {
+    const { locations, lengths } = this
+    this.locations = new Float64Array(2 * locations.length)
+    this.locations.set(locations)
+    this.lengths = new Uint32Array(2 * lengths.length)
+    this.lengths.set(lengths)
   }
 
   #locationAt(at: number): Location {

@@ -9,7 +9,7 @@ import { EpochFence } from './epoch-fence.ts'
 import { RecordType } from './frame.ts'
 import { IndexRepair } from './index-repair.ts'
 import { IntervalSync } from './interval-sync.ts'
-import { JournalBatch } from './journal-batch.ts'
+import { type Change, JournalBatch } from './journal-batch.ts'
 import type { JournalFrame } from './journal-frame.ts'
 import { JournalIndex, type PlacedEntry } from './journal-index.ts'
 import { defaultJournalSizes, type JournalSizes } from './journal-limits.ts'
@@ -243,16 +243,18 @@ export class JournalStore implements MessageStore {
 
   #flown(frame: JournalFrame): void {
     const index = this.#index
-    for (const [at, change] of frame.changes.entries()) {
+    const { changes } = frame
+    for (let at = 0; at < changes.length; at += 1) {
+      const change = changes[at] as Change
       const { owner, priority, sequence } = change
       const location = frame.locations[at] as number
       const bytes = frame.lengths[at] as number
       switch (change.type) {
         case RecordType.put:
-          index.put(owner, priority, sequence, location, bytes, frame.parts[at])
+          index.put(owner, priority, sequence, location, bytes, frame.parts.get(at))
           break
         case RecordType.rewrite:
-          index.relocate(owner, priority, sequence, { location, bytes, parts: frame.parts[at] })
+          index.relocate(owner, priority, sequence, { location, bytes, parts: frame.parts.get(at) })
           break
         case RecordType.ack:
           index.ack(owner, priority, sequence, change.number)
