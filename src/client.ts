@@ -7,7 +7,6 @@ import {
   ManifoldError,
   WirePeer,
 } from '../protocols/native/client/index.ts'
-import { openWebSocket } from '../protocols/native/client/websocket.ts'
 import { Failover } from './client/failover.ts'
 import { type FailoverOptions, parseFailover } from './client/failover-options.ts'
 import type { TlsOptions } from './client/sockets.ts'
@@ -85,10 +84,9 @@ async function reach(
     }
     case 'ws':
     case 'wss': {
-      const { webSocketClass } = await import('./client/websocket-class.ts')
-      const create = webSocketClass(tls)
+      const { openNodeWebSocket } = await import('./client/websocket.ts')
       return await WirePeer.dial(
-        (transport) => openWebSocket(create, url, { environment, signal }, transport),
+        (transport) => openNodeWebSocket({ url, tls }, transport, signal),
         options,
         events,
         signal,

@@ -79,7 +79,8 @@ function transportOf(socket: Socket): Transport {
   }
 }
 
-function refused(url: URL, cause: NodeJS.ErrnoException | undefined): ConnectionError {
+/** What to say of a broker that cannot be reached. */
+export function refused(url: URL, cause: NodeJS.ErrnoException | undefined): ConnectionError {
   const place = `${url.protocol}//${url.host}${url.host === '' ? url.pathname : ''}`
   const how = { retryable: true, cause }
   switch (cause?.code) {

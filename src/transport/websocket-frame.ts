@@ -1,4 +1,4 @@
-/** The words of RFC 6455 that both directions share, and the frames that a server sends. */
+/** The words of RFC 6455 that both directions share, the frames that a server sends, and the mask of those of a client. */
 
 /** §5.2 */
 export const Opcode = {
@@ -28,6 +28,37 @@ export const headBytesMax = 10
 const final = 0x80
 const length16 = 126
 const length64 = 127
+
+/** Four bytes of a key in the machine's order. */
+const keyWord = new Int32Array(1)
+const keyBytes = new Uint8Array(keyWord.buffer)
+
+/**
+ * §5.3: masks or unmasks the bytes from `start` to `end`, word by word where it can. `words` are those of the same memory. Turns
+ * the key so that its first byte is the one for what follows.
+ */
+export function mask(bytes: Uint8Array, words: Int32Array, start: number, end: number, key: Uint8Array): void {
+  const base = bytes.byteOffset
+  let at = start
+  let turn = 0
+  for (; at < end && ((base + at) & 3) !== 0; at += 1, turn += 1) {
+    bytes[at] = (bytes[at] as number) ^ (key[turn & 3] as number)
+  }
+  for (let index = 0; index < 4; index += 1) keyBytes[index] = key[(turn + index) & 3] as number
+  const word = keyWord[0] as number
+  const wordEnd = (base + end) >> 2
+  for (let index = (base + at) >> 2; index < wordEnd; index += 1, at += 4) {
+    words[index] = (words[index] as number) ^ word
+  }
+  turn = 0
+  for (; at < end; at += 1, turn += 1) bytes[at] = (bytes[at] as number) ^ (keyBytes[turn & 3] as number)
+  for (let index = 0; index < 4; index += 1) key[index] = keyBytes[(turn + index) & 3] as number
+}
+
+/** The memory of some bytes in words, for {@link mask}. */
+export function wordsOf({ buffer }: Uint8Array): Int32Array {
+  return new Int32Array(buffer, 0, buffer.byteLength >> 2)
+}
 
 /** Whether a peer may send this code: registered and meant for the wire, or of an application (§7.4). */
 export function isCloseCode(code: number): boolean {

@@ -1,13 +1,13 @@
 /**
- * The frames that a WebSocket client sends (RFC 6455 §5.2), taken apart without input or output:
+ * The frames of a WebSocket (RFC 6455 §5.2), taken apart without input or output:
  *
- *     fin:1 rsv:3 opcode:4 | mask:1 length:7 | length: 0, 2 or 8 bytes | masking key: 4 bytes | payload
+ *     fin:1 rsv:3 opcode:4 | mask:1 length:7 | length: 0, 2 or 8 bytes | masking key: 4 bytes, of a client | payload
  *
  * Data is handed on as it comes and not gathered into messages, so that nothing grows here: the protocol within has its
  * own limits, and gives the boundaries of messages no meaning ([MQTT-6.0.0-2]; AMQP WebSocket Binding 2.4).
  */
 import { isUtf8 } from 'node:buffer'
-import { CloseCode, controlBytesMax, isCloseCode, Opcode } from './websocket-frame.ts'
+import { CloseCode, controlBytesMax, isCloseCode, mask, Opcode, wordsOf } from './websocket-frame.ts'
 
 /** Why nothing is read any more: the peer's close frame, or what is wrong with its frames. */
 export interface Ending {
@@ -17,12 +17,8 @@ export interface Ending {
   readonly fault: string | undefined
 }
 
-const headBytesMin = 6
 const headBytesMax = 14
 const nothing = Buffer.alloc(0)
-/** Four bytes of a key in the machine's order. */
-const keyWord = new Int32Array(1)
-const keyBytes = new Uint8Array(keyWord.buffer)
 
 export class WebSocketReader {
   /** Whether the peer's latest message was text. */
@@ -32,6 +28,8 @@ export class WebSocketReader {
   /** Set once nothing is read any more. */
   ending: Ending | undefined
   readonly #takesText: boolean
+  /** Of each header; a client masks, a server does not (§5.1). */
+  readonly #keyBytes: 4 | 0
   /** The part of a header that has come. */
   readonly #head: Buffer
   #headBytes: number
@@ -54,8 +52,9 @@ export class WebSocketReader {
   #textStart: number
 
   /** `takesText`: false if the protocol within is spoken in binary messages only. */
-  constructor(takesText = true) {
+  constructor(takesText = true, peer: 'client' | 'server' = 'client') {
     this.#takesText = takesText
+    this.#keyBytes = peer === 'client' ? 4 : 0
     this.isText = false
     this.ping = undefined
     this.ending = undefined
@@ -78,7 +77,7 @@ export class WebSocketReader {
 
   /** Reads a chunk, which it changes. Returns the data of all its frames, a view of the same memory. */
   push(chunk: Buffer): Buffer {
-    const words = new Int32Array(chunk.buffer, 0, chunk.buffer.byteLength >> 2)
+    const words = wordsOf(chunk)
     this.#dataStart = this.#dataEnd = this.#textStart = 0
     let at = 0
     while (at < chunk.length && this.ending === undefined) {
@@ -87,7 +86,7 @@ export class WebSocketReader {
         continue
       }
       const end = Math.min(at + this.#payloadLeft, chunk.length)
-      unmask(chunk, words, at, end, this.#key)
+      if (this.#keyBytes > 0) mask(chunk, words, at, end, this.#key)
       if (this.#opcode >= Opcode.close) this.#keep(chunk, at, end)
       else this.#gather(chunk, at, end)
       this.#payloadLeft -= end - at
@@ -102,7 +101,7 @@ export class WebSocketReader {
   #readHead(chunk: Buffer, start: number): number {
     const head = this.#head
     let at = start
-    let needed = this.#headBytes < 2 ? 2 : headLength(head)
+    let needed = this.#headBytes < 2 ? 2 : this.#headLength()
     while (at < chunk.length && this.#headBytes < needed) {
       head[this.#headBytes++] = chunk[at++] as number
       if (this.#headBytes === 2) {
@@ -111,11 +110,17 @@ export class WebSocketReader {
           this.#end(CloseCode.protocolError, fault)
           return at
         }
-        needed = headLength(head)
+        needed = this.#headLength()
       }
     }
-    if (this.#headBytes === needed && needed >= headBytesMin) this.#begin(chunk, needed)
+    if (this.#headBytes === needed) this.#begin(chunk, needed)
     return at
+  }
+
+  /** Bytes of the header whose first two have come. */
+  #headLength(): number {
+    const length = (this.#head[1] as number) & 0x7f
+    return 2 + (length < 126 ? 0 : length === 126 ? 2 : 8) + this.#keyBytes
   }
 
   /** §5.2 to §5.5; what the first two bytes of a header show. */
@@ -123,7 +128,8 @@ export class WebSocketReader {
     const opcode = first & 0x0f
     if ((first & 0x70) !== 0) return 'a reserved bit is set and no extension was agreed on'
     if (opcode > Opcode.pong || (opcode > Opcode.binary && opcode < Opcode.close)) return `there is no opcode ${opcode}`
-    if ((second & 0x80) === 0) return 'a frame of a client must be masked'
+    if ((second & 0x80) === 0 && this.#keyBytes > 0) return 'a frame of a client must be masked'
+    if ((second & 0x80) !== 0 && this.#keyBytes === 0) return 'a frame of a server must not be masked'
     if (opcode >= Opcode.close) {
       if ((first & 0x80) === 0) return 'a control frame must not be fragmented'
       if ((second & 0x7f) > controlBytesMax) return `a control frame has at most ${controlBytesMax} bytes`
@@ -137,7 +143,7 @@ export class WebSocketReader {
   #begin(chunk: Buffer, headBytes: number): void {
     const head = this.#head
     const first = head[0] as number
-    const length = payloadLength(head, headBytes)
+    const length = payloadLength(head, headBytes - this.#keyBytes)
     this.#headBytes = 0
     if (length === undefined) {
       this.#end(CloseCode.protocolError, 'a length must be written in as few bytes as it fits in')
@@ -149,7 +155,7 @@ export class WebSocketReader {
     }
     this.#opcode = first & 0x0f
     this.#isFinal = (first & 0x80) !== 0
-    this.#key.set(head.subarray(headBytes - 4, headBytes))
+    this.#key.set(head.subarray(headBytes - this.#keyBytes, headBytes))
     this.#payloadLeft = length
     this.#isInPayload = true
     if (this.#opcode === Opcode.text || this.#opcode === Opcode.binary) this.#beginMessage(chunk)
@@ -233,40 +239,15 @@ export class WebSocketReader {
 
 const notUtf8 = 'text that is no UTF-8'
 
-/** Bytes of a header whose first two have come. */
-function headLength(head: Buffer): number {
-  const length = (head[1] as number) & 0x7f
-  return length < 126 ? headBytesMin : length === 126 ? headBytesMin + 2 : headBytesMax
-}
-
 /** Undefined: it is written in more bytes than it needs (§5.2). */
-function payloadLength(head: Buffer, headBytes: number): number | undefined {
-  if (headBytes === headBytesMin) return (head[1] as number) & 0x7f
-  if (headBytes < headBytesMax) {
+function payloadLength(head: Buffer, bytesBeforeKey: number): number | undefined {
+  if (bytesBeforeKey === 2) return (head[1] as number) & 0x7f
+  if (bytesBeforeKey === 4) {
     const length = head.readUInt16BE(2)
     return length < 126 ? undefined : length
   }
   const length = head.readUInt32BE(2) * 2 ** 32 + head.readUInt32BE(6)
   return length < 0x1_0000 ? undefined : length
-}
-
-/** §5.3: word by word where it can. Turns the key so that its first byte is the one for what follows. */
-function unmask(chunk: Buffer, words: Int32Array, start: number, end: number, key: Uint8Array): void {
-  const base = chunk.byteOffset
-  let at = start
-  let turn = 0
-  for (; at < end && ((base + at) & 3) !== 0; at += 1, turn += 1) {
-    chunk[at] = (chunk[at] as number) ^ (key[turn & 3] as number)
-  }
-  for (let index = 0; index < 4; index += 1) keyBytes[index] = key[(turn + index) & 3] as number
-  const word = keyWord[0] as number
-  const wordEnd = (base + end) >> 2
-  for (let index = (base + at) >> 2; index < wordEnd; index += 1, at += 4) {
-    words[index] = (words[index] as number) ^ word
-  }
-  turn = 0
-  for (; at < end; at += 1, turn += 1) chunk[at] = (chunk[at] as number) ^ (keyBytes[turn & 3] as number)
-  for (let index = 0; index < 4; index += 1) key[index] = keyBytes[(turn + index) & 3] as number
 }
 
 function isContinuation(byte: number): boolean {

@@ -49,7 +49,7 @@ const rooms: readonly Room[] = [
       /^src\/transport\//,
     ],
     mayTypes: [/^src\/broker\/broker\.ts$/],
-    node: /^node:(net|tls)$/,
+    node: /^node:(net|tls|http|https|crypto|stream)$/,
   },
   {
     name: 'codec of a protocol',
@@ -145,7 +145,7 @@ const packages: Readonly<Record<string, RegExp>> = {
   yaml: /^src\/config\//,
   zod: /^src\/config\//,
   rhea: /^(protocols\/amqp|src\/cli|src\/cluster)\//,
-  ws: /^src\/client\/websocket-class\.ts$/,
+  ws: nothing,
 }
 
 /** Files that few may import. */

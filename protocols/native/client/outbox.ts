@@ -8,8 +8,8 @@ const noBytes = new Uint8Array(0)
 
 /** What carries bytes to the broker. */
 export interface Carrier {
-  /** Sends the bytes; calls back when it needs them no more. */
-  write(bytes: Uint8Array, done: () => void): void
+  /** Sends the bytes; calls back when it needs them no more. `mayChange`: nobody else will look at them. */
+  write(bytes: Uint8Array, done: () => void, mayChange: boolean): void
   /** Several writes that may go as one follow. */
   cork?(): void
   uncork?(): void
@@ -79,7 +79,9 @@ export class Outbox implements ByteSink {
     if (pieces.length === 0) return
     this.#pieces = []
     if (pieces.length > 1) this.#carrier.cork?.()
-    for (const { bytes, slab } of pieces) this.#carrier.write(bytes, () => this.#taken(bytes.length, slab))
+    for (const { bytes, slab } of pieces) {
+      this.#carrier.write(bytes, () => this.#taken(bytes.length, slab), slab !== undefined)
+    }
     if (pieces.length > 1) this.#carrier.uncork?.()
   }
 
