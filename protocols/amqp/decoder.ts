@@ -1,6 +1,6 @@
 import { type AmqpFault, Code, Cursor, decodeFault, framingFault, Layer } from './frame.ts'
 
-/** One frame; the object is used again for the next one. The bytes are those of the chunk it came in. */
+/** One frame; the object is used again for the next one. */
 export interface Frame {
   /** The whole frame, from `start` to `end`. */
   bytes: Buffer
@@ -9,6 +9,8 @@ export interface Frame {
   /** Where its performative begins. */
   bodyStart: number
   channel: number
+  /** The bytes are this frame's alone, and may be kept; else they are those of the chunk it came in. */
+  isOwn: boolean
 }
 
 /** What the bytes of one connection say. */
@@ -48,7 +50,7 @@ export class Decoder {
     this.expects = 'header'
     this.frameBytesMax = frameBytesMax
     this.#handler = handler
-    this.#frame = { bytes: noBytes, start: 0, end: 0, bodyStart: 0, channel: 0 }
+    this.#frame = { bytes: noBytes, start: 0, end: 0, bodyStart: 0, channel: 0, isOwn: false }
     this.#head = Buffer.alloc(headBytes)
     this.#headCount = 0
     this.#partial = undefined
@@ -104,6 +106,7 @@ export class Decoder {
     const size = this.#sizeAt(chunk, at)
     if (size < 0) return chunk.length
     if (chunk.length - at >= size) {
+      this.#frame.isOwn = false
       this.#emit(chunk, at, size)
       return at + size
     }
@@ -145,6 +148,7 @@ export class Decoder {
 
   #complete(partial: Buffer): void {
     this.#partial = undefined
+    this.#frame.isOwn = true
     this.#emit(partial, 0, partial.length)
   }
 

@@ -79,12 +79,20 @@ export function writeTransfer(sink: ByteSink, transfer: OutgoingTransfer, frameB
   return true
 }
 
-/** All bytes of a delivery's message: header, annotations, content. */
-export function payloadOf(transfer: OutgoingTransfer): Buffer {
-  const head = Buffer.alloc(transfer.hasHeader ? headerBytesMax : 0)
-  const headBytes = transfer.hasHeader ? putHeader(head, 0, transfer) : 0
-  const { annotations, content, contentStart } = transfer
-  return Buffer.concat([head.subarray(0, headBytes), annotations, content.subarray(contentStart)])
+/** What a delivery of several frames carries; neither part must change any more. */
+export interface Payload {
+  /** Header and annotations. */
+  readonly head: Buffer
+  readonly content: Uint8Array
+  readonly bytes: number
+}
+
+export function payloadOf(transfer: OutgoingTransfer): Payload {
+  const header = Buffer.alloc(transfer.hasHeader ? headerBytesMax : 0)
+  const headerBytes = transfer.hasHeader ? putHeader(header, 0, transfer) : 0
+  const head = Buffer.concat([header.subarray(0, headerBytes), transfer.annotations])
+  const content = transfer.content.subarray(transfer.contentStart)
+  return { head, content, bytes: head.length + content.length }
 }
 
 /**
@@ -94,17 +102,19 @@ export function payloadOf(transfer: OutgoingTransfer): Buffer {
 export function writePart(
   sink: ByteSink,
   transfer: OutgoingTransfer,
-  payload: Uint8Array,
+  payload: Payload,
   from: number,
   frameBytesMax: number,
 ): number {
-  const to = Math.min(payload.length, from + frameBytesMax - transferBytesMax)
+  const { head, content, bytes } = payload
+  const to = Math.min(bytes, from + frameBytesMax - transferBytesMax)
   sink.reserve(transferBytesMax)
   const { buffer, position: start } = sink
-  const at = putTransfer(buffer, start, transfer, from === 0, to < payload.length)
+  const at = putTransfer(buffer, start, transfer, from === 0, to < bytes)
   putFrameHead(buffer, start, at - start + to - from, transfer.channel)
   sink.position = at
-  sink.write(payload.subarray(from, to))
+  if (from < head.length) sink.write(head.subarray(from, Math.min(to, head.length)))
+  if (to > head.length) sink.write(content.subarray(Math.max(from - head.length, 0), to - head.length))
   return to
 }
 

@@ -256,7 +256,7 @@ export class IncomingLink implements Link {
     delivery.bytes = frame.bytes
     delivery.start = transfer.payloadStart
     delivery.end = frame.end
-    delivery.isOwn = false
+    delivery.isOwn = frame.isOwn
     delivery.id = transfer.deliveryId
     delivery.messageFormat = Math.max(transfer.messageFormat, 0)
     delivery.settled = transfer.settled === true
@@ -281,7 +281,11 @@ export class IncomingLink implements Link {
         condition: 'amqp:resource-limit-exceeded',
         description: 'the incomplete deliveries of this connection take too much memory',
       })
-    } else this.#pieces?.push(Buffer.from(frame.bytes.subarray(transfer.payloadStart, frame.end)))
+    } else {
+      const piece = frame.bytes.subarray(transfer.payloadStart, frame.end)
+      // A frame is kept for its payload's sake only if that is most of it: the rest is not counted.
+      this.#pieces?.push(frame.isOwn && bytes * 2 > frame.bytes.length ? piece : Buffer.from(piece))
+    }
   }
 
   #complete(pieces: readonly Buffer[]): void {

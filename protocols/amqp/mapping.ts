@@ -56,10 +56,12 @@ export class MessageReader {
     const { bytes, keptStart, end, bodyStart } = this.#sections
     const { durable, priority, ttlMs } = this.#header
     const routing = this.#routing
+    // What is left out of the message would be kept with it, and not be counted.
+    const isKept = !copies && (end - keptStart) * 2 > bytes.length
     return new Message({
       address,
       format: amqpFormat,
-      content: copies ? copyOf(bytes, keptStart, end) : bytes.subarray(keptStart, end),
+      content: isKept ? bytes.subarray(keptStart, end) : copyOf(bytes, keptStart, end),
       bodyOffset: bodyStart - keptStart,
       durable,
       priority,

@@ -6,6 +6,7 @@ import {
   type ByteSink,
   type FlowState,
   OutgoingTransfer,
+  type Payload,
   payloadOf,
   writeDisposition,
   writeFlow,
@@ -31,7 +32,7 @@ export interface LaneHost {
 /** What is left to send of a delivery that takes several frames. */
 interface Rest {
   readonly transfer: OutgoingTransfer
-  readonly payload: Buffer
+  readonly payload: Payload
   at: number
 }
 
@@ -161,7 +162,7 @@ export class OutgoingLane implements Lane {
     const { output, frameBytesMax } = this.#host
     for (let rest = this.#rests[0]; rest !== undefined && this.#window > 0; rest = this.#rests[0]) {
       rest.at = writePart(output, rest.transfer, rest.payload, rest.at, frameBytesMax)
-      if (rest.at === rest.payload.length) this.#rests.shift()
+      if (rest.at === rest.payload.bytes) this.#rests.shift()
       this.#sentFrame()
     }
     if (this.#rests.length > 0) this.#shut(true)

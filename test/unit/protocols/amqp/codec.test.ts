@@ -5,6 +5,7 @@ import {
   acceptedState,
   type ByteSink,
   OutgoingTransfer,
+  type Payload,
   payloadOf,
   writeDisposition,
   writeEmptyFrame,
@@ -13,8 +14,11 @@ import {
   writeTransfer,
 } from '../../../../protocols/amqp/encoder.ts'
 import { type AmqpFault, Cursor, serialGap } from '../../../../protocols/amqp/frame.ts'
+import { MessageReader } from '../../../../protocols/amqp/mapping.ts'
 import { Sections } from '../../../../protocols/amqp/sections.ts'
 import { ValueReader, ValueWriter } from '../../../../protocols/amqp/values.ts'
+import { Address } from '../../../../src/address.ts'
+import { MessageSource } from '../../../../src/message.ts'
 import type { Value } from '../../../../src/value.ts'
 import {
   composite,
@@ -133,6 +137,11 @@ describe('frames (part 2, section 2.3)', () => {
   })
 })
 
+/** A payload in one piece. */
+function wholeOf({ head, content }: Payload): Buffer {
+  return Buffer.concat([head, content])
+}
+
 describe('what we write is read by another codec', () => {
   function decoded(write: (sink: Sink) => void): readonly [code: unknown, fields: readonly Seen[], rest: Buffer] {
     const sink = new Sink()
@@ -162,7 +171,7 @@ describe('what we write is read by another codec', () => {
     const tag = Buffer.alloc(4)
     tag.writeUInt32BE(deliveryId)
     expect([code, fields]).toEqual([0x14, [7, deliveryId, tag, 0, false]])
-    expect(payload).toEqual(payloadOf(transfer))
+    expect(payload).toEqual(wholeOf(payloadOf(transfer)))
     expect(sectionsOf(payload).get(0x70)).toEqual([true, 9, 70_000, false, 300])
   })
 
@@ -177,7 +186,27 @@ describe('what we write is read by another codec', () => {
     const [, first, start] = decoded((sink) => writePart(sink, transfer, payload, 0, 512))
     const [, last, rest] = decoded((sink) => writePart(sink, transfer, payload, start.length, 512))
     expect([first[5], last]).toEqual([true, [0, null, null, null, null, false]])
-    expect(Buffer.concat([start, rest])).toEqual(payload)
+    expect(Buffer.concat([start, rest])).toEqual(wholeOf(payload))
+  })
+
+  test.each([0, 100, 464, 465, 1000])('a delivery in parts, behind %d bytes of annotations', (annotationBytes) => {
+    const transfer = Object.assign(new OutgoingTransfer(), {
+      channel: 300,
+      hasHeader: true,
+      annotations: Buffer.alloc(annotationBytes, 1),
+      content: Buffer.from(Array.from({ length: 1000 }, (_, index) => index & 255)),
+      contentStart: 7,
+    })
+    const payload = payloadOf(transfer)
+    const parts: Buffer[] = []
+    for (let at = 0; at < payload.bytes; ) {
+      const [, , part] = decoded((sink) => {
+        at = writePart(sink, transfer, payload, at, 512)
+      })
+      parts.push(part)
+    }
+    expect(Buffer.concat(parts)).toEqual(wholeOf(payload))
+    expect(wholeOf(payload).subarray(-993)).toEqual(transfer.content.subarray(7))
   })
 
   test('flows and dispositions', () => {
@@ -396,4 +425,18 @@ test.each([
   [2 ** 31, 2 ** 31 + 5, 5],
 ])('from %i to %i are %i steps modulo 2^32', (left, right, gap) => {
   expect(serialGap(left, right)).toBe(gap)
+})
+
+test.each([
+  [10, 1000, true],
+  [1000, 10, false],
+])('of a message with %d bytes that stay behind and %d that go on the frame is kept: %s', (left, kept, isKept) => {
+  const annotations = t.described(0x71, t.map({ left: t.binary(Buffer.alloc(left)) }))
+  const bytes = encode(annotations, t.described(0x75, t.binary(Buffer.alloc(kept))))
+  const reader = new MessageReader()
+  expect(reader.read(bytes, 0, bytes.length, 1, false)).toBeUndefined()
+  const { content } = reader.message(Address.must('queue', 'a'), new MessageSource('s-', undefined, 'p'), 1, false)
+  const whole = Buffer.from(content)
+  bytes.fill(255)
+  expect(whole.equals(content)).toBe(!isKept)
 })
