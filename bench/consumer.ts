@@ -1,8 +1,6 @@
-import { writeAck } from '../protocols/stomp/encoder.ts'
-import type { Frame } from '../protocols/stomp/frame.ts'
-import { Header } from '../protocols/stomp/headers.ts'
 import type { Committable } from '../src/turn.ts'
-import { Client, type ClientEvents, ClientServices } from './client.ts'
+import { clientOf } from './clients.ts'
+import { type ClientEvents, ClientServices, type FlowClient } from './flow-client.ts'
 import { Histogram } from './histogram.ts'
 import { Ledger } from './ledger.ts'
 import { monotonicMs } from './monotonic.ts'
@@ -16,13 +14,11 @@ const stallMsMax = 8_000
 /** How long they wait for messages that should not come. */
 const graceMs = 100
 
-const ackHead = Buffer.from('ACK\nid:')
-
 /** The consumers of one run: each message is entered in the ledger and acknowledged on its own. */
 export class Consumer implements ClientEvents, Committable {
   readonly #plan: FlowPlan
   readonly #services: ClientServices
-  readonly #clients: readonly Client[]
+  readonly #clients: readonly FlowClient[]
   readonly #ledger: Ledger
   readonly #latency: Histogram
   readonly #deliveries: Pace
@@ -51,17 +47,13 @@ export class Consumer implements ClientEvents, Committable {
     this.#reported = 0
     this.#expected = Number.POSITIVE_INFINITY
     this.#onDone = () => undefined
-    this.#clients = Array.from(
-      { length: plan.consumers },
-      (_, number) => new Client(plan.port, number, this.#services, this),
-    )
+    this.#clients = Array.from({ length: plan.consumers }, (_, number) => clientOf(plan, number, this.#services, this))
   }
 
   /** Connects and subscribes; messages may come from now on. */
   async open(): Promise<void> {
-    const { destination, ack } = this.#plan
     await Promise.all(this.#clients.map((client) => client.connect()))
-    await Promise.all(this.#clients.map((client) => client.subscribe(destination, ack)))
+    await Promise.all(this.#clients.map((client) => client.subscribe(this.#plan)))
   }
 
   /** Waits until everything of what each producer has sent is there, or nothing comes any more, and hangs up. */
@@ -81,27 +73,25 @@ export class Consumer implements ClientEvents, Committable {
     }
   }
 
-  onMessage(client: Client, frame: Frame): void {
-    const { bytes, bodyStart, bodyEnd } = frame
+  onMessage(client: FlowClient, bytes: Buffer, bodyStart: number, length: number): void {
     const { run, bodyBytes, forgottenEvery } = this.#plan
     let isForgotten = false
-    if (bodyEnd - bodyStart < stampBytes || runOf(bytes, bodyStart) !== run) this.#ledger.takeForeign()
+    if (length < stampBytes || runOf(bytes, bodyStart) !== run) this.#ledger.takeForeign()
     else {
-      if (bodyEnd - bodyStart !== bodyBytes) this.#ledger.takeAltered()
+      if (length !== bodyBytes) this.#ledger.takeAltered()
       const sequence = sequenceOf(bytes, bodyStart)
       this.#ledger.take(client.number, producerOf(bytes, bodyStart), sequence)
       isForgotten = forgottenEvery > 0 && sequence % forgottenEvery === 0
       this.#time(client.readAtMs, timeOf(bytes, bodyStart))
     }
-    if (!this.#acknowledges || isForgotten) return
-    writeAck(client.output, ackHead, bytes, frame.valueStart(Header.ack), frame.valueEnd(Header.ack))
+    if (this.#acknowledges && !isForgotten) client.acknowledge()
   }
 
-  onReceipt(): void {
-    this.#errors.push('a consumer got a RECEIPT that it has not asked for')
+  onReceipts(): void {
+    this.#errors.push('a consumer got a receipt that it has not asked for')
   }
 
-  onRead(client: Client): void {
+  onRead(client: FlowClient): void {
     this.#deliveries.note(client.readAtMs, this.#ledger.received - this.#deliveries.count)
     this.#services.turn.mark()
     if (this.#ledger.received >= this.#expected) this.#onDone()
@@ -111,7 +101,7 @@ export class Consumer implements ClientEvents, Committable {
     // Acknowledgements wait for nothing.
   }
 
-  onFailure(_client: Client, reason: string): void {
+  onFailure(_client: FlowClient, reason: string): void {
     this.#errors.push(reason)
     this.#onDone()
   }

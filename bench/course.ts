@@ -7,9 +7,9 @@ import {
   measureFlow,
   measureIdle,
 } from './measure.ts'
-import type { Load } from './plan.ts'
+import type { FlowPlan, Load } from './plan.ts'
 import { Generator, PauseReader, Program, programFile, type Workplace } from './processes.ts'
-import type { BacklogRow, FlowRow, IdleRow, Row, StartRow } from './rows.ts'
+import type { BacklogRow, FlowRow, IdleRow, PlainRow, Row, StartRow } from './rows.ts'
 import { type StoreCourse, StoreRun } from './store/course.ts'
 
 export interface Settings {
@@ -29,6 +29,12 @@ export interface FlowCourse {
   readonly relay: readonly FlowFigures[]
   /** The generator against a server that does next to nothing; none by schedule, which is no limit. */
   readonly limit: FlowFigures | undefined
+}
+
+export interface PlainCourse {
+  readonly kind: 'plain'
+  readonly row: PlainRow
+  readonly broker: readonly FlowFigures[]
 }
 
 export interface BacklogCourse {
@@ -54,7 +60,7 @@ export interface StartCourse {
 }
 
 /** What the measured runs of a row gave, by round. */
-export type Course = FlowCourse | BacklogCourse | IdleCourse | StartCourse | StoreCourse
+export type Course = FlowCourse | PlainCourse | BacklogCourse | IdleCourse | StartCourse | StoreCourse
 
 /** Told of every measurement as it is made. */
 export type Note = (row: string, subject: string, round: number, figures: object) => void
@@ -82,6 +88,8 @@ export class Bench {
     switch (row.kind) {
       case 'flow':
         return this.#flow(row)
+      case 'plain':
+        return this.#plain(row)
       case 'backlog':
         return this.#backlog(row)
       case 'idle':
@@ -124,6 +132,24 @@ export class Bench {
     }
     await Promise.all([relay.stop(), broker.stop(), generators.stop()])
     return { kind: 'flow', row, ...figures, limit }
+  }
+
+  async #plain(row: PlainRow): Promise<Course> {
+    const { rounds, seconds } = this.#settings
+    const generators = new Generators(this.#workplace)
+    const args = [...this.#profiling(row, 'broker'), ...this.#brokerArgs(row.shape.protocol)]
+    const program = await Program.start(this.#workplace, 'broker', args)
+    const flow = (load: Load): Promise<FlowFigures> =>
+      measureFlow(program, generators, generators.plan(program, row.shape, load))
+    await flow({ kind: 'timed', seconds: warmUpSeconds })
+    const broker: FlowFigures[] = []
+    for (let round = 1; round <= rounds; round += 1) {
+      const figures = await flow({ kind: 'timed', seconds })
+      this.#note(row.name, program.name, round, figures)
+      broker.push(figures)
+    }
+    await Promise.all([program.stop(), generators.stop()])
+    return { kind: 'plain', row, broker }
   }
 
   async #backlog(row: BacklogRow): Promise<Course> {
@@ -186,13 +212,11 @@ export class Bench {
     return { kind: 'paced', perSecond: row.perSecond, seconds: all, warmUpSeconds: pacedWarmUpSeconds }
   }
 
-  #brokerArgs(): readonly string[] {
+  #brokerArgs(protocol: FlowPlan['protocol'] = 'stomp'): readonly string[] {
+    const others = ['stomp', 'mqtt', 'amqp', 'ws', 'native'].filter((name) => name !== protocol)
     const settings = [
-      'listeners.stomp.port=0',
-      'listeners.mqtt.enabled=false',
-      'listeners.amqp.enabled=false',
-      'listeners.ws.enabled=false',
-      'listeners.native.enabled=false',
+      `listeners.${protocol}.port=0`,
+      ...others.map((name) => `listeners.${name}.enabled=false`),
       'log.level=warn',
       `data=${this.#workplace.file('data')}`,
     ]

@@ -2,10 +2,11 @@
  * The generator process: producers or consumers, whatever the control orders over IPC. Separate from the broker and from each
  * other, so that each has an event loop of its own.
  */
-import { Client, ClientServices } from './client.ts'
 import { Consumer } from './consumer.ts'
+import { ClientServices, type FlowClient } from './flow-client.ts'
 import type { Answer, Order } from './plan.ts'
 import { Producer } from './producer.ts'
+import { StompClient } from './stomp-client.ts'
 
 /** Handshakes under way at a time. */
 const connectingMax = 64
@@ -13,7 +14,7 @@ const connectingMax = 64
 class Generator {
   #producer: Producer | undefined
   #consumer: Consumer | undefined
-  #idlers: readonly Client[]
+  #idlers: readonly FlowClient[]
 
   constructor() {
     this.#producer = undefined
@@ -49,21 +50,21 @@ class Generator {
 }
 
 /** Connections that have said CONNECT and nothing else; one that breaks ends the process. */
-async function openIdlers(port: number, connections: number): Promise<readonly Client[]> {
+async function openIdlers(port: number, connections: number): Promise<readonly FlowClient[]> {
   const services = new ClientServices()
   const events = {
     onMessage: () => undefined,
-    onReceipt: () => undefined,
+    onReceipts: () => undefined,
     onRead: () => undefined,
     onRoom: () => undefined,
-    onFailure: (_client: Client, reason: string) => {
+    onFailure: (_client: FlowClient, reason: string) => {
       throw new Error(`an idle connection failed: ${reason}`)
     },
   }
-  const clients: Client[] = []
+  const clients: FlowClient[] = []
   const connectSome = async (): Promise<void> => {
     while (clients.length < connections) {
-      const client = new Client(port, clients.length, services, events)
+      const client = new StompClient(port, clients.length, services, events)
       clients.push(client)
       await client.connect()
     }

@@ -16,6 +16,8 @@ export function goalsOf(course: Course): readonly Goal[] {
   switch (course.kind) {
     case 'flow':
       return [course.row.p99MsMax === undefined ? rateGoal(course) : latencyGoal(course, course.row.p99MsMax)]
+    case 'plain':
+      return []
     case 'backlog':
       return backlogGoals(course)
     case 'idle':

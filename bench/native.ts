@@ -49,6 +49,8 @@ const rows: readonly Row[] = [
 
 /** What the same goes at over STOMP, with a generator of two processes that knows no promises. */
 const stompShape: FlowShape = {
+  protocol: 'stomp',
+  isSettled: false,
   isTopic: false,
   producers: 1,
   consumers: 1,

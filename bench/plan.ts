@@ -19,6 +19,7 @@ export type Load =
 
 /** What producers and consumers do in one run. */
 export interface FlowPlan {
+  readonly protocol: 'stomp' | 'amqp'
   readonly port: number
   /** Tells this run's messages from all others: 32 bits. */
   readonly run: number
@@ -31,6 +32,8 @@ export interface FlowPlan {
   /** To be kept on disk. */
   readonly isPersistent: boolean
   readonly ack: 'auto' | 'client-individual'
+  /** AMQP: sent and delivered settled, so that nothing is confirmed or acknowledged. */
+  readonly isSettled: boolean
   /** Messages of one producer that wait for their receipt. */
   readonly window: number
   /** Messages of all producers that no consumer has got yet, so that no backlog builds up; 0: as many as there are. */

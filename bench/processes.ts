@@ -64,7 +64,7 @@ export class Program {
     this.#child = child
   }
 
-  /** Runs `node` with these arguments and waits until it says `ready stomp tcp://host:port`. */
+  /** Runs `node` with these arguments and waits until it says `ready PROTOCOL tcp://host:port`. */
   static async start(workplace: Workplace, name: string, args: readonly string[]): Promise<Program> {
     const startedMs = monotonicMs()
     const child = workplace.node(args, ['ignore', 'pipe', 'inherit'])
@@ -182,7 +182,7 @@ function portOf(name: string, child: ChildProcess): Promise<number> {
     })
     child.stdout?.setEncoding('utf8').on('data', (part: string) => {
       text = (text + part).slice(-4096)
-      const found = /^ready stomp tcp:\/\/.*:(\d+)$/m.exec(text)
+      const found = /^ready \w+ tcp:\/\/.*:(\d+)$/m.exec(text)
       if (found === null) return
       clearTimeout(timer)
       resolve(Number(found[1]))

@@ -1,6 +1,5 @@
-import { frameHead, writeSend } from '../protocols/stomp/encoder.ts'
-import { Command } from '../protocols/stomp/frame.ts'
-import { Client, type ClientEvents, ClientServices } from './client.ts'
+import { clientOf } from './clients.ts'
+import { type ClientEvents, ClientServices, type FlowClient } from './flow-client.ts'
 import { Histogram } from './histogram.ts'
 import { monotonicMs } from './monotonic.ts'
 import { Pace } from './pace.ts'
@@ -19,12 +18,12 @@ const sleepMsMax = 0.5
 
 /** One producing connection. */
 class Line {
-  readonly client: Client
+  readonly client: FlowClient
   readonly #bodies: readonly StampedBody[]
   sent: number
   confirmed: number
 
-  constructor(client: Client, bodies: readonly StampedBody[], firstSequence: number) {
+  constructor(client: FlowClient, bodies: readonly StampedBody[], firstSequence: number) {
     this.client = client
     this.#bodies = bodies
     this.sent = firstSequence
@@ -45,7 +44,6 @@ export class Producer implements ClientEvents {
   readonly #plan: FlowPlan
   readonly #services: ClientServices
   readonly #lines: Line[]
-  readonly #head: Buffer
   readonly #progress: Progress
   readonly #receipts: Pace
   readonly #lateness: Histogram
@@ -64,9 +62,6 @@ export class Producer implements ClientEvents {
   constructor(plan: FlowPlan) {
     this.#plan = plan
     this.#services = new ClientServices()
-    const headers: [string, string][] = [['destination', plan.destination]]
-    if (plan.isPersistent) headers.push(['persistent', 'true'])
-    this.#head = frameHead(Command.send, headers, '1.2')
     this.#progress = new Progress(plan.progressFile)
     this.#receipts = new Pace()
     this.#lateness = new Histogram()
@@ -85,6 +80,7 @@ export class Producer implements ClientEvents {
 
   async open(): Promise<void> {
     await Promise.all(this.#lines.map(({ client }) => client.connect()))
+    await Promise.all(this.#lines.map(({ client }) => client.publish(this.#plan)))
   }
 
   /** Sends all that the plan says, waits for the receipts and hangs up. */
@@ -115,38 +111,38 @@ export class Producer implements ClientEvents {
   }
 
   onMessage(): void {
-    this.#errors.push('a producer got a MESSAGE')
+    this.#errors.push('a producer got a message')
   }
 
-  onReceipt(client: Client): void {
+  onReceipts(client: FlowClient, count: number): void {
     const line = this.#lines[client.number]
     if (line === undefined) return
-    line.confirmed += 1
-    this.#confirmed += 1
-    this.#newlyConfirmed += 1
+    line.confirmed += count
+    this.#confirmed += count
+    this.#newlyConfirmed += count
   }
 
-  onRead(client: Client): void {
+  onRead(client: FlowClient): void {
     this.#receipts.note(client.readAtMs, this.#newlyConfirmed)
     this.#newlyConfirmed = 0
     this.#pump(client.number)
     this.#finishIfDone()
   }
 
-  onRoom(client: Client): void {
+  onRoom(client: FlowClient): void {
     this.#pump(client.number)
   }
 
-  onFailure(_client: Client, reason: string): void {
+  onFailure(_client: FlowClient, reason: string): void {
     this.#errors.push(reason)
     this.#onDone()
   }
 
   #line(number: number): Line {
-    const { port, run, bodyBytes, window, firstSequence } = this.#plan
+    const { run, bodyBytes, window, firstSequence } = this.#plan
     const length = bodyBytes > copiedBytesMax ? window + 1 : 1
     const bodies = Array.from({ length }, () => new StampedBody(run, number, bodyBytes))
-    return new Line(new Client(port, number, this.#services, this), bodies, firstSequence)
+    return new Line(clientOf(this.#plan, number, this.#services, this), bodies, firstSequence)
   }
 
   #pumpAll(): void {
@@ -159,7 +155,7 @@ export class Producer implements ClientEvents {
     if (line === undefined || !this.#isRunning || this.#plan.load.kind === 'paced') return
     const { window } = this.#plan
     for (let now = monotonicMs(); line.sent - line.confirmed < window; now = monotonicMs()) {
-      if (line.client.output.isCongested || !this.#mayGo(now)) return
+      if (line.client.isHeld || !this.#mayGo(now)) return
       this.#send(line, now)
     }
   }
@@ -185,7 +181,7 @@ export class Producer implements ClientEvents {
   #send(line: Line, timeMs: number): void {
     const body = line.next(timeMs)
     this.#sent += 1
-    writeSend(line.client.output, this.#head, line.sent, body)
+    line.client.send(line.sent, body)
   }
 
   /** `startMs`: when the message before number 0 was due. Sends what is due by now, sleeps until the next is, and lets receipts be read in between. */

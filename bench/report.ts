@@ -12,7 +12,10 @@ export function report(courses: readonly Course[]): string {
   const parts = [
     table(
       flowHead,
-      courses.flatMap((course) => (course.kind === 'flow' ? flowLines(course) : [])),
+      courses.flatMap((course) => {
+        if (course.kind === 'plain') return [[course.row.title, ...flowLine('broker', course.broker)]]
+        return course.kind === 'flow' ? flowLines(course) : []
+      }),
     ),
     table(
       backlogHead,
@@ -142,6 +145,7 @@ function troublesOf(course: Course): readonly Trouble[] {
   switch (course.kind) {
     case 'flow':
       return [...course.broker, ...course.relay, ...(course.limit === undefined ? [] : [course.limit])]
+    case 'plain':
     case 'backlog':
       return course.broker
     case 'store':

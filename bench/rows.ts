@@ -4,7 +4,16 @@ import { type StoreRow, storeRows } from './store/rows.ts'
 /** What stays the same in all runs of a row. */
 export type FlowShape = Pick<
   FlowPlan,
-  'isTopic' | 'producers' | 'consumers' | 'bodyBytes' | 'isPersistent' | 'ack' | 'window' | 'unreceivedMax'
+  | 'protocol'
+  | 'isSettled'
+  | 'isTopic'
+  | 'producers'
+  | 'consumers'
+  | 'bodyBytes'
+  | 'isPersistent'
+  | 'ack'
+  | 'window'
+  | 'unreceivedMax'
 >
 
 /** Messages through relay and broker, in turn. */
@@ -18,6 +27,14 @@ export interface FlowRow {
   /** The least share of the relay's rate that the broker should reach. */
   readonly shareMin?: number
   readonly p99MsMax?: number
+}
+
+/** Messages through the broker alone. */
+export interface PlainRow {
+  readonly kind: 'plain'
+  readonly name: string
+  readonly title: string
+  readonly shape: FlowShape
 }
 
 /** A million messages put into a queue, then taken out. */
@@ -47,11 +64,13 @@ export interface StartRow {
   readonly startMsMax: number
 }
 
-export type Row = FlowRow | BacklogRow | IdleRow | StartRow | StoreRow
+export type Row = FlowRow | PlainRow | BacklogRow | IdleRow | StartRow | StoreRow
 
 const kib = 1024
 
 const queue: FlowShape = {
+  protocol: 'stomp',
+  isSettled: false,
   isTopic: false,
   producers: 1,
   consumers: 1,
@@ -63,6 +82,8 @@ const queue: FlowShape = {
 }
 
 const fanOut: FlowShape = {
+  protocol: 'stomp',
+  isSettled: false,
   isTopic: true,
   producers: 1,
   consumers: 100,
@@ -72,6 +93,24 @@ const fanOut: FlowShape = {
   window: 1000,
   unreceivedMax: 500,
 }
+
+/** AMQP 1->1: each size unsettled and settled, durable and not. */
+const amqpRows: readonly PlainRow[] = (
+  [
+    ['64', '64 B', { bodyBytes: 64 }],
+    ['1k', '1 KiB', { bodyBytes: kib }],
+    ['1m', '1 MiB', { bodyBytes: kib * kib, window: 16, unreceivedMax: 32 }],
+  ] as const
+).flatMap(([name, size, change]) =>
+  [false, true].flatMap((isSettled) =>
+    [false, true].map((isPersistent) => ({
+      kind: 'plain' as const,
+      name: `amqp-${name}${isSettled ? '-settled' : ''}${isPersistent ? '-durable' : ''}`,
+      title: `AMQP 1->1, ${size}, ${isSettled ? 'settled' : 'unsettled'}${isPersistent ? ', durable' : ''}`,
+      shape: { ...queue, protocol: 'amqp' as const, isSettled, isPersistent, ...change },
+    })),
+  ),
+)
 
 /** Every SEND asks for a receipt; nothing is persistent but in the rows of the store. To measure one thing more, add its line. */
 export const rows: readonly Row[] = [
@@ -115,6 +154,7 @@ export const rows: readonly Row[] = [
   },
   { kind: 'idle', name: 'idle', title: 'idle connections', kibPerConnectionMax: 10 },
   { kind: 'start', name: 'start', title: 'start to ready', startMsMax: 400 },
+  ...amqpRows,
   ...storeRows,
 ]
 
@@ -123,11 +163,13 @@ export function usualRows(): readonly Row[] {
   return rows.filter((row) => row.kind !== 'store' || !row.isLong)
 }
 
-/** The rows of these names, in the order of the table; throws for a name that is none. */
+/** The rows of these names, of which `*` at the end stands for any end, in the order of the table; throws for a name that is none. */
 export function rowsNamed(names: readonly string[]): readonly Row[] {
-  const unknown = names.find((name) => rows.every((row) => row.name !== name))
+  const isNamed = (row: Row, name: string): boolean =>
+    name.endsWith('*') ? row.name.startsWith(name.slice(0, -1)) : row.name === name
+  const unknown = names.find((name) => !rows.some((row) => isNamed(row, name)))
   if (unknown !== undefined) {
     throw new Error(`no row "${unknown}"; there are ${rows.map((row) => row.name).join(', ')}`)
   }
-  return rows.filter((row) => names.includes(row.name))
+  return rows.filter((row) => names.some((name) => isNamed(row, name)))
 }

@@ -55,6 +55,8 @@ export class BrokerJobs {
       consumers: 1,
       bodyBytes: job.bodyBytes,
       isPersistent: job.kind !== 'broker-flow' || job.isPersistent,
+      protocol: 'stomp',
+      isSettled: false,
       ack: 'client-individual',
       window: 1000,
       unreceivedMax: 2000,

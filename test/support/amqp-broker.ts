@@ -11,7 +11,7 @@ import type { Protocol } from '../../src/protocol.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import { memoryWire } from '../../src/transport/memory.ts'
 import { SlabPool } from '../../src/transport/slab-pool.ts'
-import type { WireServices } from '../../src/transport/wire.ts'
+import type { Wire, WireServices } from '../../src/transport/wire.ts'
 import { Turn } from '../../src/turn.ts'
 import { AmqpPeer } from './amqp-peer.ts'
 import { StompTestClient } from './stomp-client.ts'
@@ -62,10 +62,15 @@ export class AmqpBroker {
     return made
   }
 
+  /** Serves one connection that comes from elsewhere. */
+  accept(wire: Wire): void {
+    this.#amqp.accept(wire, this.broker)
+  }
+
   /** A peer whose bytes go to the broker; it has said nothing yet. */
   peer(): AmqpPeer {
     const { wire, client } = memoryWire(this.services)
-    this.#amqp.accept(wire, this.broker)
+    this.accept(wire)
     return new AmqpPeer(client)
   }
 

@@ -10,7 +10,9 @@ import { systemClock } from '../../../src/clock.ts'
 import { defaultLimits } from '../../../src/limits.ts'
 import { SlabPool } from '../../../src/transport/slab-pool.ts'
 import { listenTcp, type TcpListener } from '../../../src/transport/tcp.ts'
+import type { Wire } from '../../../src/transport/wire.ts'
 import { Turn } from '../../../src/turn.ts'
+import { AmqpBroker } from '../../support/amqp-broker.ts'
 
 let folder: string
 let relay: TcpListener
@@ -37,6 +39,8 @@ function planOf(change: Partial<FlowPlan>): FlowPlan {
     consumers: 1,
     bodyBytes: 64,
     isPersistent: false,
+    protocol: 'stomp',
+    isSettled: false,
     ack: 'client-individual',
     window: 100,
     unreceivedMax: 0,
@@ -67,6 +71,31 @@ test.each([
   expect(produced).toMatchObject({ confirmed: sent, errors: [] })
   expect(consumed.received).toBe(plan.isTopic ? sent * plan.consumers : sent)
   expect(consumed.errors).toEqual([])
+  expect(consumed.findings).toEqual({ lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0 })
+})
+
+test.each([
+  ['unsettled', {}],
+  ['settled', { isSettled: true }],
+  ['durable, several at both ends', { isPersistent: true, producers: 3, consumers: 2 }],
+  ['in several frames each', { bodyBytes: 300 * 1024, load: { kind: 'counted', messages: 40 } }],
+] as const)('everything through AMQP arrives, %s', async (_name, change) => {
+  const broker = await AmqpBroker.open()
+  const events = { accepted: (wire: Wire) => broker.accept(wire), closed: () => undefined, troubled: () => undefined }
+  const address = { host: '127.0.0.1', port: 0, backlog: 100, setting: 'amqp' }
+  const listener = await listenTcp(address, broker.services, events)
+  const plan = planOf({ protocol: 'amqp', port: listener.address.port, ...change })
+  const consumer = new Consumer(plan)
+  await consumer.open()
+  const producer = new Producer(plan)
+  await producer.open()
+  const produced = await producer.run()
+  const consumed = await consumer.finish(produced.sent)
+  await listener.emptied(0)
+  const sent = plan.load.kind === 'counted' ? plan.load.messages : 0
+  expect(produced).toMatchObject({ confirmed: sent, errors: [] })
+  expect(consumed.errors).toEqual([])
+  expect(consumed.received).toBe(sent)
   expect(consumed.findings).toEqual({ lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0 })
 })
 

@@ -1,52 +1,26 @@
 import { connect, type Socket } from 'node:net'
 import { Decoder } from '../protocols/stomp/decoder.ts'
-import { writeConnect, writeSubscribe } from '../protocols/stomp/encoder.ts'
-import { Command, type Frame, type FrameHandler, FrameScratch, type StompFault } from '../protocols/stomp/frame.ts'
+import { frameHead, writeAck, writeConnect, writeSend, writeSubscribe } from '../protocols/stomp/encoder.ts'
+import { Command, type Frame, type FrameHandler, type StompFault } from '../protocols/stomp/frame.ts'
 import { Header } from '../protocols/stomp/headers.ts'
 import { defaultFrameLimits } from '../protocols/stomp/limits.ts'
 import { Output, type WireEvents } from '../src/transport/output.ts'
-import { SlabPool } from '../src/transport/slab-pool.ts'
-import { Turn } from '../src/turn.ts'
+import {
+  type ClientEvents,
+  type ClientServices,
+  type FlowClient,
+  handshakeMsMax,
+  outputBytesHigh,
+} from './flow-client.ts'
 import { monotonicMs } from './monotonic.ts'
+import type { FlowPlan } from './plan.ts'
 
-/** Bytes taken from a socket at a time. */
-const readBytes = 256 * 1024
-/** Unsent bytes above which a producer waits. */
-const outputBytesHigh = 256 * 1024
-const handshakeMsMax = 30_000
-
-/** What all clients of one process share; a quiet one has no buffer of its own. */
-export class ClientServices {
-  readonly turn: Turn
-  readonly slabs: SlabPool
-  readonly scratch: FrameScratch
-  readonly buffer: Buffer
-
-  constructor() {
-    this.turn = new Turn()
-    this.slabs = new SlabPool()
-    this.scratch = new FrameScratch()
-    this.buffer = Buffer.allocUnsafeSlow(readBytes)
-  }
-}
-
-/** What a client tells whoever uses it. */
-export interface ClientEvents {
-  onMessage(client: Client, frame: Frame): void
-  onReceipt(client: Client): void
-  /** All frames of one read have been told. */
-  onRead(client: Client): void
-  /** The output has room again. */
-  onRoom(client: Client): void
-  /** The server sent an ERROR or something that is no STOMP, or hung up. */
-  onFailure(client: Client, reason: string): void
-}
+const ackHead = Buffer.from('ACK\nid:')
 
 /** A STOMP 1.2 connection, on the project's own codec and output. */
-export class Client implements FrameHandler, WireEvents {
+export class StompClient implements FlowClient, FrameHandler, WireEvents {
   readonly number: number
   readonly output: Output
-  /** When the bytes being read came in, monotonic milliseconds. */
   readAtMs: number
   readonly #socket: Socket
   readonly #decoder: Decoder
@@ -54,6 +28,9 @@ export class Client implements FrameHandler, WireEvents {
   /** Who waits for the answer to CONNECT or SUBSCRIBE. */
   #waiting: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
   #isLeaving: boolean
+  #sendHead: Buffer
+  /** The MESSAGE that is being told. */
+  #message: Frame | undefined
 
   constructor(port: number, number: number, services: ClientServices, events: ClientEvents) {
     this.number = number
@@ -61,6 +38,8 @@ export class Client implements FrameHandler, WireEvents {
     this.#events = events
     this.#waiting = undefined
     this.#isLeaving = false
+    this.#sendHead = Buffer.alloc(0)
+    this.#message = undefined
     this.#decoder = new Decoder(this, defaultFrameLimits, services.scratch)
     const callback = (count: number, buffer: Uint8Array): boolean => {
       this.#read(buffer.subarray(0, count))
@@ -81,7 +60,28 @@ export class Client implements FrameHandler, WireEvents {
     await this.#answer()
   }
 
-  async subscribe(destination: string, ack: string): Promise<void> {
+  get isHeld(): boolean {
+    return this.output.isCongested
+  }
+
+  publish({ destination, isPersistent }: FlowPlan): Promise<void> {
+    const headers: [string, string][] = [['destination', destination]]
+    if (isPersistent) headers.push(['persistent', 'true'])
+    this.#sendHead = frameHead(Command.send, headers, '1.2')
+    return Promise.resolve()
+  }
+
+  send(sequence: number, body: Buffer): void {
+    writeSend(this.output, this.#sendHead, sequence, body)
+  }
+
+  acknowledge(): void {
+    const frame = this.#message
+    if (frame === undefined) return
+    writeAck(this.output, ackHead, frame.bytes, frame.valueStart(Header.ack), frame.valueEnd(Header.ack))
+  }
+
+  async subscribe({ destination, ack }: FlowPlan): Promise<void> {
     const headers = [
       ['id', '0'],
       ['destination', destination],
@@ -92,7 +92,6 @@ export class Client implements FrameHandler, WireEvents {
     await this.#answer()
   }
 
-  /** Sends what is written and hangs up; resolves when the connection is closed. */
   async leave(): Promise<void> {
     this.#isLeaving = true
     if (this.#socket.closed) return
@@ -108,10 +107,11 @@ export class Client implements FrameHandler, WireEvents {
   onFrame(frame: Frame): void {
     switch (frame.command) {
       case Command.message:
-        this.#events.onMessage(this, frame)
+        this.#message = frame
+        this.#events.onMessage(this, frame.bytes, frame.bodyStart, frame.bodyEnd - frame.bodyStart)
         return
       case Command.receipt:
-        if (this.#waiting === undefined) this.#events.onReceipt(this)
+        if (this.#waiting === undefined) this.#events.onReceipts(this, 1)
         else this.#answered()
         return
       case Command.connected:

@@ -1,0 +1,15 @@
+import { AmqpClient } from './amqp-client.ts'
+import type { ClientEvents, ClientServices, FlowClient } from './flow-client.ts'
+import type { FlowPlan } from './plan.ts'
+import { StompClient } from './stomp-client.ts'
+
+/** A connection of the plan's protocol. */
+export function clientOf(
+  { protocol, port }: FlowPlan,
+  number: number,
+  services: ClientServices,
+  events: ClientEvents,
+): FlowClient {
+  const Client = protocol === 'amqp' ? AmqpClient : StompClient
+  return new Client(port, number, services, events)
+}
