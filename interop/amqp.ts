@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { StandaloneBroker } from './broker.ts'
 import { installPython, python, run, versionOf } from './clients.ts'
 import { RawConnection } from './raw.ts'
+import { ScramBroker } from './scram.ts'
 
 /**
  * An AMQP client library behind a program of its language, which runs all its steps against the broker on the port that it is
@@ -14,6 +15,8 @@ export interface AmqpClient {
   readonly interpreter: string
   /** Steps it must print; fewer are a failure. */
   readonly stepCount: number
+  /** Steps it must print against a broker that takes SCRAM-SHA-256 only, told so by a second argument; none if absent. */
+  readonly scramStepCount?: number
   /** Installs or builds what is missing; returns the library's version. */
   readonly install: (root: string) => Promise<string>
   /** The program and its arguments before the port. */
@@ -40,6 +43,7 @@ export const amqpClients: readonly AmqpClient[] = [
     name: 'qpid-jms',
     interpreter: 'mvn',
     stepCount: 13,
+    scramStepCount: 3,
     install: installJava,
     command: (root) => ['java', '-cp', `${javaFolder(root)}/classes:${javaFolder(root)}/lib/*`, 'Steps'],
   },
@@ -61,15 +65,31 @@ export const amqpClients: readonly AmqpClient[] = [
 
 /** Runs one program to its end; what it does not print has failed. */
 export async function runAmqpClient(client: AmqpClient, root: string, broker: StandaloneBroker): Promise<AmqpResult[]> {
+  const results = await runSteps(client, root, [String(broker.amqpPort)], client.stepCount)
+  if (client.scramStepCount === undefined) return results
+  const guarded = await ScramBroker.start()
+  try {
+    return [...results, ...(await runSteps(client, root, [String(guarded.amqpPort), 'scram'], client.scramStepCount))]
+  } finally {
+    await guarded.stop()
+  }
+}
+
+async function runSteps(
+  client: AmqpClient,
+  root: string,
+  more: readonly string[],
+  stepCount: number,
+): Promise<AmqpResult[]> {
   const [command, ...args] = client.command(root)
-  const printed = await run(command, [...args, String(broker.amqpPort)], { msMax: programMsMax })
+  const printed = await run(command, [...args, ...more], { msMax: programMsMax })
   const results: AmqpResult[] = []
   for (const line of printed.split('\n')) {
     const [, not, step, reason] = /^(not )?ok ([^:]+(?:: [a-z0-9 ]+)?)(?:: (.*))?$/.exec(line) ?? []
     if (step !== undefined) results.push({ step, failure: not === undefined ? undefined : (reason ?? line) })
   }
-  if (results.length !== client.stepCount) {
-    const sentence = `${results.length} steps were reported, not ${client.stepCount}: ${printed.slice(-500)}`
+  if (results.length !== stepCount) {
+    const sentence = `${results.length} steps were reported, not ${stepCount}: ${printed.slice(-500)}`
     results.push({ step: 'all steps', failure: sentence })
   }
   return results

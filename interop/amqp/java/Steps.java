@@ -30,6 +30,21 @@ public final class Steps {
   public static void main(String[] args) {
     url = "amqp://127.0.0.1:" + args[0] + "?amqp.idleTimeout=60000";
     Map<String, Step> steps = new LinkedHashMap<>();
+    if (args.length > 1) scram(steps);
+    else all(steps);
+    for (Map.Entry<String, Step> step : steps.entrySet()) {
+      try {
+        step.getValue().run();
+        System.out.println("ok " + step.getKey());
+      } catch (Throwable fault) {
+        StackTraceElement at = Arrays.stream(fault.getStackTrace()).filter(one -> one.getClassName().equals("Steps")).findFirst().orElse(null);
+        System.out.println("not ok " + step.getKey() + ": " + String.valueOf(fault).replace('\n', ' ') + " at " + at);
+      }
+    }
+    System.exit(0);
+  }
+
+  private static void all(Map<String, Step> steps) {
     steps.put("connect with and without a password", Steps::connects);
     steps.put("every kind of body and property", Steps::bodies);
     steps.put("10 MiB", Steps::large);
@@ -43,16 +58,32 @@ public final class Steps {
     steps.put("priority, expiry, delay", Steps::timing);
     steps.put("no-local", Steps::noLocal);
     steps.put("to STOMP and back", Steps::stomp);
-    for (Map.Entry<String, Step> step : steps.entrySet()) {
-      try {
-        step.getValue().run();
-        System.out.println("ok " + step.getKey());
-      } catch (Throwable fault) {
-        StackTraceElement at = Arrays.stream(fault.getStackTrace()).filter(one -> one.getClassName().equals("Steps")).findFirst().orElse(null);
-        System.out.println("not ok " + step.getKey() + ": " + String.valueOf(fault).replace('\n', ' ') + " at " + at);
-      }
+  }
+
+  private static void scram(Map<String, Step> steps) {
+    url += "&amqp.saslMechanisms=SCRAM-SHA-256";
+    steps.put("SCRAM-SHA-256", Steps::scramRight);
+    steps.put("SCRAM-SHA-256 with a wrong password", () -> turnedAway("alice", "wrong"));
+    steps.put("SCRAM-SHA-256 of nobody", () -> turnedAway("mallory", "sesame"));
+  }
+
+  private static void scramRight() throws Exception {
+    try (Connection connection = new JmsConnectionFactory("alice", "sesame", url).createConnection()) {
+      connection.start();
+      Session session = connection.createSession();
+      Queue queue = session.createQueue("jms.scram");
+      session.createProducer(queue).send(session.createTextMessage("x"));
+      same("x", textOf(session.createConsumer(queue).receive(WAIT_MS)));
     }
-    System.exit(0);
+  }
+
+  private static void turnedAway(String user, String password) throws Exception {
+    try (Connection connection = new JmsConnectionFactory(user, password, url).createConnection()) {
+      connection.start();
+      throw new AssertionError(user + " came in with " + password);
+    } catch (jakarta.jms.JMSSecurityException expected) {
+      // As it should be.
+    }
   }
 
   private static Connection open(String clientId) throws JMSException {
