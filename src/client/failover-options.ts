@@ -65,7 +65,7 @@ export function parseFailover(
 /** Takes out of the options of `failover:` what is not for it, and gives the rest the names it knows. */
 function splitOptions(text: string): { readonly plain: string; readonly nested: URLSearchParams } {
   const nested = new URLSearchParams()
-  const list = /^(failover:(?:\/\/)?(?:\([^)]*\)|[^?]*))\?(.*)$/.exec(text)
+  const list = /^(failover:(?:\/\/)?(?:\([^)]*\)|[^(?][^?]*))\?(.*)$/.exec(text)
   if (list === null) return { plain: text, nested }
   const own = new URLSearchParams()
   for (const [name, value] of new URLSearchParams(list[2])) {

@@ -190,6 +190,13 @@ describe('options', () => {
     expect(reconnect).toMatchObject({ timeout: 1, backup: true })
   })
 
+  test('of the brokers are not taken for its own', () => {
+    const text = 'failover:(vm://a?create=true&pass=reference,vm://b?create=true)'
+    for (const { endpoints } of [parseFailover(text, undefined), parseFailover(`${text}?timeout=5`, undefined)]) {
+      expect(endpoints.map(({ url }) => url.search)).toEqual(['?create=true&pass=reference', '?create=true'])
+    }
+  })
+
   test('nested ones go to every broker', () => {
     const { endpoints } = parseFailover('failover:(vm://a?create=true,vm://b)?nested.pass=reference', undefined)
     expect(endpoints.map(({ url }) => url.href)).toEqual(['vm://a?create=true&pass=reference', 'vm://b?pass=reference'])
