@@ -90,7 +90,7 @@ export class VmPeer implements Peer {
   readonly #pass: Pass
   readonly #session: NativeSession
   readonly #addresses: Addresses
-  readonly #onOver: () => void
+  readonly #onOver: () => Promise<void> | undefined
   #isInputOpen: boolean
   /** The broker's time when the sends of this turn began. */
   #now: number
@@ -100,7 +100,7 @@ export class VmPeer implements Peer {
     broker: Broker,
     identity: Identity,
     events: PeerEvents,
-    given: { readonly pass: Pass; readonly onOver: () => void },
+    given: { readonly pass: Pass; readonly onOver: () => Promise<void> | undefined },
   ) {
     this.#broker = broker
     this.#events = events
@@ -129,7 +129,8 @@ export class VmPeer implements Peer {
       readonly pass: Pass
       readonly hello: HelloOptions
       readonly environment: Environment
-      readonly onOver: () => void
+      /** The session has ended; the client is told when what this returns has. */
+      readonly onOver: () => Promise<void> | undefined
     },
   ): Promise<Dialled> {
     const { hello, environment, pass, onOver } = given
@@ -257,10 +258,7 @@ export class VmPeer implements Peer {
     if (this.#isOver) return
     this.#session.close(how)
     this.#isOver = true
-    queueMicrotask(() => {
-      this.#events.lost(error)
-      this.#onOver()
-    })
+    void Promise.resolve(this.#onOver()).finally(() => this.#events.lost(error))
   }
 }
 

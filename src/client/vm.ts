@@ -45,7 +45,7 @@ export async function dialVm(
   try {
     return await attach(await holding.server, { options, ...given, onOver: () => leave(name, holding) }, events)
   } catch (error) {
-    leave(name, holding)
+    await leave(name, holding)
     throw error
   }
 }
@@ -56,7 +56,7 @@ function attach(
     readonly options: VmOptions
     readonly hello: HelloOptions
     readonly environment: Environment
-    readonly onOver: () => void
+    readonly onOver: () => Promise<void> | undefined
   },
   events: PeerEvents,
 ): Promise<Dialled> {
@@ -75,17 +75,17 @@ function create(name: string, options: VmOptions): Made {
   return holding
 }
 
-/** One connection less; the last one stops the broker. */
-function leave(name: string, holding: Made): void {
+/** One connection less; the last one stops the broker, and waits until it has. */
+function leave(name: string, holding: Made): Promise<void> | undefined {
   holding.connections -= 1
-  if (holding.connections > 0) return
+  if (holding.connections > 0) return undefined
   if (made.get(name) === holding) made.delete(name)
   const closed = holding.server.then(
     (server) => server.close(),
     () => undefined,
   )
   closing.set(name, closed)
-  void closed.then(() => {
+  return closed.then(() => {
     if (closing.get(name) === closed) closing.delete(name)
   })
 }
