@@ -320,7 +320,10 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     const fault = link.fault(seq, cursor.left)
     if (fault !== undefined) throw new Malformed(fault)
     if (flags & Flag.more) this.#incoming.begin(number, { seq, transaction }, cursor)
-    else this.#take(link, seq, transaction, cursor)
+    else {
+      this.#incoming.expectNone(number)
+      this.#take(link, seq, transaction, cursor)
+    }
   }
 
   #part(session: NativeSession, cursor: Cursor, flags: number): void {

@@ -44,7 +44,7 @@ export interface Settlement {
   readonly reason: string | undefined
 }
 
-/** A frame of one map: HELLO, WELCOME, CONTROL. */
+/** A frame of one map: HELLO, WELCOME. */
 export function writeMapFrame(sink: ByteSink, type: number, fields: Fields): void {
   const frame = new FrameDraft(type, 0)
   frame.fields(fields)

@@ -10,7 +10,6 @@ export const FrameType = {
   welcome: 0x02,
   ping: 0x04,
   pong: 0x05,
-  control: 0x06,
   bye: 0x07,
   ok: 0x08,
   error: 0x09,

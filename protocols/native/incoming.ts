@@ -20,10 +20,15 @@ export class Incoming<Head = { readonly seq: number; readonly transaction: numbe
   }
 
   begin(link: number, head: Head, cursor: Cursor): void {
-    if (this.#begun.has(link)) throw new Malformed(`link ${link} begins a message before the last one is complete`)
+    this.expectNone(link)
     const begun: Begun<Head> = { head, parts: [], bytes: 0 }
     this.#begun.set(link, begun)
     this.#take(begun, cursor)
+  }
+
+  /** A link must not begin a message, whole or in parts, before the last part of the one before. */
+  expectNone(link: number): void {
+    if (this.#begun.has(link)) throw new Malformed(`link ${link} begins a message before the last one is complete`)
   }
 
   /** Adds the rest of the cursor. Returns the whole message if it was the last part. */

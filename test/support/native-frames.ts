@@ -80,7 +80,6 @@ export function describePayload(type: number, cursor: Cursor): object {
   switch (type) {
     case FrameType.hello:
     case FrameType.welcome:
-    case FrameType.control:
     case FrameType.destination:
       return { fields: showEntries(readEntries(cursor)) }
     case FrameType.ping:

@@ -326,7 +326,6 @@ export class WirePeer implements Peer, FrameHandler {
         writeNonce(this.#outbox, FrameType.pong, cursor.varint())
         return
       case FrameType.pong:
-      case FrameType.control:
         return
       case FrameType.bye: {
         const error = readError(cursor)
