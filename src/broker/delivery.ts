@@ -3,6 +3,9 @@ import type { Delivery, Transaction } from '../session.ts'
 import type { Queue } from './queue.ts'
 import type { BrokerSubscription } from './subscription.ts'
 
+/** What the store is told, for want of a time before which it is not to be delivered, of a copy of a retained message. */
+export const retainedTime = -1
+
 /** Where a delivery is: waiting in its queue, waiting for its time, at a consumer, or done with. */
 export type DeliveryState = 'ready' | 'delayed' | 'unsettled' | 'settled'
 

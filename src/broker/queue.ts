@@ -7,7 +7,7 @@ import type { Dispatchable } from '../turn.ts'
 import { Consumers } from './consumers.ts'
 import type { Context } from './context.ts'
 import { isGrave } from './dead-letter.ts'
-import { HandedDelivery, type QueuedDelivery } from './delivery.ts'
+import { HandedDelivery, type QueuedDelivery, retainedTime } from './delivery.ts'
 import { Gate, lowWater, type Sender } from './flow.ts'
 import { type Policy, redeliveryDelay } from './policy.ts'
 import { QueueCounters } from './queue-counters.ts'
@@ -179,7 +179,9 @@ export class Queue implements Dispatchable {
 
   /** Puts a copy of the topic's retained message before anything else, for a new subscription. */
   putRetained(message: Message): void {
-    this.#waiting.putRetained(message)
+    const isStored = this.#isKept(message)
+    const sequence = this.#waiting.putRetained(message, isStored)
+    if (isStored) this.#context.batch().put(this.ownerId(), sequence, message, retainedTime)
   }
 
   /**
@@ -292,8 +294,9 @@ export class Queue implements Dispatchable {
     if (this.#mayExpire && this.count === 0) this.#noteMayExpire(false)
     for (const delivery of this.#waiting.all()) {
       if (!delivery.isStored || !delivery.redelivered) continue
-      const { deliveryCount, sequence, message } = delivery
-      this.#context.batch().redeliver(this.ownerId(), message.priority, sequence, deliveryCount, 0)
+      const { deliveryCount, sequence, message, isRetained } = delivery
+      const time = isRetained ? retainedTime : 0
+      this.#context.batch().redeliver(this.ownerId(), message.priority, sequence, deliveryCount, time)
     }
   }
 
@@ -449,8 +452,9 @@ export class Queue implements Dispatchable {
   #retry(delivery: QueuedDelivery, delay: number): void {
     const notBefore = delay > 0 ? this.#context.clock.now() + delay : 0
     if (delivery.isStored) {
-      const batch = this.#context.batch()
-      batch.redeliver(this.ownerId(), delivery.message.priority, delivery.sequence, delivery.deliveryCount, notBefore)
+      const { message, sequence, deliveryCount, isRetained } = delivery
+      const time = notBefore === 0 && isRetained ? retainedTime : notBefore
+      this.#context.batch().redeliver(this.ownerId(), message.priority, sequence, deliveryCount, time)
     }
     if (notBefore === 0) {
       this.#waiting.giveBack(delivery)

@@ -3,7 +3,7 @@ import type { OwnerRecord, StoredEntry, WriteBatch } from '../store/store.ts'
 import { Backlog, type Surfaced } from './backlog.ts'
 import type { Context } from './context.ts'
 import { Deadline } from './deadlines.ts'
-import { QueuedDelivery } from './delivery.ts'
+import { QueuedDelivery, retainedTime } from './delivery.ts'
 import type { DeliveryList } from './delivery-list.ts'
 import { Expiry } from './expiry.ts'
 import { Heap } from './heap.ts'
@@ -173,10 +173,16 @@ export class Waiting {
     this.delay(delivery, message.deliverAt)
   }
 
-  /** Puts a copy of the topic's retained message before anything else, for a new subscription. */
-  putRetained(message: Message): void {
-    const delivery = new QueuedDelivery(this.#queue, message, this.nextSequence())
+  /**
+   * Puts a copy of the topic's retained message before anything else, for a new subscription. Returns its sequence. After a restart
+   * it stands where that does.
+   */
+  putRetained(message: Message, isStored: boolean): number {
+    const sequence = this.nextSequence()
+    const delivery = new QueuedDelivery(this.#queue, message, sequence)
     delivery.isRetained = true
+    delivery.isStored = isStored
+    if (isStored) this.backlog.skip(message.priority, sequence)
     if (message.groupId !== undefined) this.#queue.group()
     this.#firstOrder -= 1
     delivery.order = this.#firstOrder
@@ -184,6 +190,7 @@ export class Waiting {
     this.#noteExpiry(message)
     this.#ready.giveBack(delivery)
     this.#context.turn.markDispatch(this.#queue)
+    return sequence
   }
 
   /** Puts a delivery that has been handed out back in its place. */
@@ -390,6 +397,7 @@ export class Waiting {
     delivery.isStored = surfaced.isStored
     delivery.deliveryCount = surfaced.deliveryCount
     delivery.redelivered = surfaced.redelivered
+    delivery.isRetained = surfaced.notBefore === retainedTime
     return delivery
   }
 

@@ -58,7 +58,9 @@ export class JournalFrame {
   /** Of the blocks before that one. */
   #digest: number
   #capacity: number
+  /** The put that another one right behind it may refer to. */
   #lastMessage: Message | undefined
+  #lastNumber: number
   #lastLocation: Location
   #lastBytes: number
 
@@ -82,6 +84,7 @@ export class JournalFrame {
     this.#digest = 0
     this.#capacity = 0
     this.#lastMessage = undefined
+    this.#lastNumber = 0
     this.#lastLocation = 0
     this.#lastBytes = 0
   }
@@ -210,13 +213,15 @@ export class JournalFrame {
   }
 
   #put(change: Change, message: Message): boolean {
-    if (message === this.#lastMessage && change.type === RecordType.put) return this.#reference(change)
+    const isSame = message === this.#lastMessage && change.number === this.#lastNumber
+    if (isSame && change.type === RecordType.put) return this.#reference(change)
     const bytes = putHeadBytes + this.#encoder.size(message)
     const at = this.#record(change, bytes)
     if (at < 0) return false
     this.#view.setFloat64(at, change.number, true)
     this.memory.set(message.content, this.#encoder.write(message, this.memory, this.#view, at + putHeadBytes))
     this.#lastMessage = message
+    this.#lastNumber = change.number
     this.#lastLocation = this.#locationAt(at)
     this.#lastBytes = bytes
     this.#note(change, this.#lastLocation, bytes)

@@ -30,7 +30,7 @@ export interface StoredEntry {
   readonly deliveryCount: number
   /** True if a consumer may have seen it before the store was opened. */
   readonly redelivered: boolean
-  /** Not to be delivered before, milliseconds since the epoch; 0: at once. */
+  /** Not to be delivered before, milliseconds since the epoch; 0: at once. What is below 0 means something to the core only. */
   readonly notBefore: number
 }
 
@@ -40,7 +40,7 @@ export interface WriteBatch {
   define(spec: OwnerSpec): OwnerId
   /** Forgets the owner and all its entries. */
   remove(owner: OwnerId): void
-  /** Adds an entry. Consecutive puts of the same message object share one stored body. Sequences grow per owner. */
+  /** Adds an entry. Consecutive puts of the same message object and time share one stored body. Sequences grow per owner. */
   put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void
   /**
    * An entry leaves. `isFinal`: whatever else becomes of the batch, a consumer has accepted the message, so that an entry

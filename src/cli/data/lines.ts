@@ -249,7 +249,7 @@ function messageLineOf(fields: Fields): MessageLine {
     sequence: wholeOf(fields, 'sequence'),
     deliveryCount: wholeOf(fields, 'deliveryCount'),
     redelivered: booleanOf(fields, 'redelivered'),
-    notBefore: numberOf(fields, 'notBefore'),
+    notBefore: timeOf(fields, 'notBefore'),
     message: {
       id: textOf(message, 'id'),
       address: textOf(message, 'address'),
@@ -320,6 +320,13 @@ function objectOf(value: unknown, what: string): Fields {
 function numberOf(fields: Fields, name: string): number {
   const value = fields[name]
   if (typeof value !== 'number' || !(value >= 0)) throw new LineError(`"${name}" must be a number from 0 on`)
+  return value
+}
+
+/** A time, or a number below 0 that means something to the core. */
+function timeOf(fields: Fields, name: string): number {
+  const value = fields[name]
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw new LineError(`"${name}" must be a number`)
   return value
 }
 

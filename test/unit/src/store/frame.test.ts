@@ -35,6 +35,18 @@ const many = (batch: JournalBatch): void => {
 }
 
 describe('a frame', () => {
+  test('refers to a message that came just before only if it is not to come at another time', () => {
+    const message = messageOf({ body: 'shared', durable: true })
+    const bytes = frameOf((batch) => {
+      for (const [index, time] of [0, 0, -1, -1, 5].entries()) batch.put(1 + index, 1, message, time)
+    })
+    const found: string[] = []
+    readBlocks(bytes, frameHeaderBytes, bytes.length, ({ type, at }) => {
+      found.push(type === RecordType.put ? `${bytes.readDoubleLE(at)}` : 'same')
+    })
+    expect(found).toEqual(['0', 'same', '-1', 'same', '5'])
+  })
+
   test('is read as it was written', () => {
     const bytes = frameOf(many)
     const header = readFrameHeader(bytes, 0)
