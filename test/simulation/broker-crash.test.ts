@@ -5,25 +5,14 @@ import type { Delivery, Outcome, SendNumber } from '../../src/session.ts'
 import { accepted, failed, released } from '../../src/session.ts'
 import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
-import type { DiskFile } from '../../src/store/log/disk.ts'
 import type { Segments } from '../../src/store/segments.ts'
 import type { OwnerRecord } from '../../src/store/store.ts'
-import { testFormats } from '../support/messages.ts'
+import { closeOrHalt, crashSizes, goOn, openOrCrash, TailLosingDisk, Violation } from '../support/crash.ts'
 import { policyRule } from '../support/policy-rule.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
-import { type Names, type Random, SimulatedDisk } from '../support/simulated-disk.ts'
-import { TestBroker, type TestClient, type TestConsumer } from '../support/test-broker.ts'
+import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
+import type { TestBroker, TestClient, TestConsumer } from '../support/test-broker.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-
-const sizes: JournalSizes = {
-  segmentBytes: 24 * 1024,
-  frameBytesMax: 6 * 1024,
-  partBytes: 2 * 1024,
-  eagerBytes: 1024,
-  checkpointBytes: 40 * 1024,
-  pageCacheBytes: 4 * 1024,
-  pageEntries: 24,
-}
 
 const environment: { readonly CRASHES?: string } = process.env
 const crashesWanted = Number(environment.CRASHES ?? 1_000)
@@ -54,17 +43,6 @@ vi.mock('../../src/store/checkpoints.ts', async (importOriginal) => {
   }
   return { Checkpoints: EagerCheckpoints }
 })
-
-/** The broken variant of storage.md 6.3 in which recovery does not flush the tail that it has found. */
-class TailLosingDisk extends SimulatedDisk {
-  override flush(_file: DiskFile): Promise<void> {
-    return this.operation()
-  }
-
-  protected override successor({ names, flushedNames }: Names): SimulatedDisk {
-    return new TailLosingDisk(names, flushedNames)
-  }
-}
 
 /** Remembers the owners that it found when it was opened. */
 class WatchedStore extends JournalStore {
@@ -134,8 +112,6 @@ const policies = [
   policyRule('topic://prices', { deliveriesMax: 1000 }),
 ]
 
-class Violation extends Error {}
-
 /** A broker that crashes again and again, with clients that do something at random, and what must be true of it. */
 class Simulation {
   readonly statistics: Statistics
@@ -203,26 +179,9 @@ class Simulation {
     this.#held = []
     this.#arrived = []
     this.#clients = []
-    this.#disk.crashAfter = crashAfter
     const store = new WatchedStore(this.#disk, this.#clock, this.#sizes)
-    let test: TestBroker | undefined
-    let failure: unknown
-    TestBroker.open({ store, clock: this.#clock, policies, formats: testFormats }).then(
-      (opened) => {
-        test = opened
-      },
-      (error: unknown) => {
-        failure = error
-      },
-    )
-    for (let turns = 0; test === undefined && !this.#disk.isCrashed; turns += 1) {
-      if (failure !== undefined) throw new Violation(`it cannot be opened: ${String(failure)}`)
-      if (turns > 20_000) throw new Violation('neither opened nor crashed')
-      await new Promise(setImmediate)
-    }
-    // It may have crashed in the moment in which it was open.
-    if (test === undefined || this.#disk.isCrashed) return false
-    this.#disk.crashAfter = Number.POSITIVE_INFINITY
+    const test = await openOrCrash(this.#disk, crashAfter, { store, clock: this.#clock, policies })
+    if (test === undefined) return false
     this.#store = store
     this.#test = test
     await this.#check()
@@ -426,11 +385,7 @@ class Simulation {
 
   /** Lets the broker and the disk go on a little, and looks at what has come. */
   async #turn(): Promise<void> {
-    this.#opened.turn()
-    if (this.#random() < 0.5) await new Promise(setImmediate)
-    else for (let ticks = this.#pick(12); ticks > 0; ticks -= 1) await Promise.resolve()
-    // What is told at the moment of the crash has been told.
-    for (const failure of this.#opened.failures) throw new Violation(failure.message)
+    await goOn(this.#opened, this.#random)
     for (const client of this.#clients) {
       while ((client.pending[0]?.send ?? Number.POSITIVE_INFINITY) <= client.client.confirmedUpTo) {
         client.pending.shift()?.sure()
@@ -549,16 +504,7 @@ class Simulation {
     for (const { home, number, accepted: state } of this.#items.values()) {
       if (state !== 'yes') throw new Violation(`${home} ${number} was never drained`)
     }
-    let isClosed = false
-    void this.#opened.broker.close().then(() => {
-      isClosed = true
-    })
-    for (let turns = 0; !isClosed; turns += 1) {
-      if (turns > 2_000) throw new Violation('it does not close')
-      this.#opened.turn()
-      this.#clock.advance(100)
-      await new Promise(setImmediate)
-    }
+    await closeOrHalt(this.#opened)
   }
 }
 
@@ -579,7 +525,12 @@ function noStatistics(): Statistics {
 }
 
 /** Simulates with a seed; names it if something is wrong. */
-async function simulate(seed: number, disk: SimulatedDisk, statistics: Statistics, sizesGiven = sizes): Promise<void> {
+async function simulate(
+  seed: number,
+  disk: SimulatedDisk,
+  statistics: Statistics,
+  sizesGiven = crashSizes,
+): Promise<void> {
   try {
     await new Simulation(disk, randomOf(seed), statistics, sizesGiven).run(roundsPerSeed)
   } catch (error) {
@@ -589,7 +540,7 @@ async function simulate(seed: number, disk: SimulatedDisk, statistics: Statistic
 }
 
 /** The first violation that a seed leads to; with CRASHES all of them. */
-async function violations(seeds: number, diskOf: () => SimulatedDisk, sizesGiven = sizes): Promise<string[]> {
+async function violations(seeds: number, diskOf: () => SimulatedDisk, sizesGiven = crashSizes): Promise<string[]> {
   const found: string[] = []
   for (let seed = 1; seed <= seeds && (found.length === 0 || environment.CRASHES !== undefined); seed += 1) {
     await simulate(seed, diskOf(), noStatistics(), sizesGiven).catch((error: unknown) => found.push(String(error)))
@@ -618,7 +569,7 @@ describe('the same simulation finds the fault', () => {
 
   test('of segments given up for what is alive now instead of at the last durable checkpoint', async () => {
     // Most of what recovery has to read lies behind the last checkpoint then.
-    const rare = { ...sizes, checkpointBytes: 1024 * 1024 }
+    const rare = { ...crashSizes, checkpointBytes: 1024 * 1024 }
     sabotage.freesByCurrentLiveness = true
     try {
       expect((await violations(20, () => new SimulatedDisk(), rare)).join()).toMatch(wrong)

@@ -1,0 +1,86 @@
+import { setImmediate as later } from 'node:timers/promises'
+import type { JournalSizes } from '../../src/store/journal-limits.ts'
+import { JournalStore } from '../../src/store/journal-store.ts'
+import type { DiskFile } from '../../src/store/log/disk.ts'
+import { testFormats } from './messages.ts'
+import { type Names, type Random, SimulatedDisk } from './simulated-disk.ts'
+import { TestBroker, type TestBrokerOptions } from './test-broker.ts'
+
+/** Something that may not be in a broker that has crashed. */
+export class Violation extends Error {}
+
+/** A disk whose users do not flush in recovery the tail that they have found: the broken variant of storage.md 6.3. */
+export class TailLosingDisk extends SimulatedDisk {
+  override flush(_file: DiskFile): Promise<void> {
+    return this.operation()
+  }
+
+  protected override successor({ names, flushedNames }: Names): SimulatedDisk {
+    return new TailLosingDisk(names, flushedNames)
+  }
+}
+
+/** So small that a few messages fill a segment. */
+export const crashSizes: JournalSizes = {
+  segmentBytes: 24 * 1024,
+  frameBytesMax: 6 * 1024,
+  partBytes: 2 * 1024,
+  eagerBytes: 1024,
+  checkpointBytes: 40 * 1024,
+  pageCacheBytes: 4 * 1024,
+  pageEntries: 24,
+}
+
+const turnsMax = 20_000
+
+/** A broker on what a disk has, which may crash after so many operations. Undefined if it does before the broker is open. */
+export async function openOrCrash(
+  disk: SimulatedDisk,
+  crashAfter: number,
+  options: TestBrokerOptions & Required<Pick<TestBrokerOptions, 'clock'>>,
+): Promise<TestBroker | undefined> {
+  disk.crashAfter = crashAfter
+  let test: TestBroker | undefined
+  let failure: unknown
+  const store = options.store ?? new JournalStore(disk, options.clock, crashSizes)
+  TestBroker.open({ formats: testFormats, ...options, store }).then(
+    (opened) => {
+      test = opened
+    },
+    (error: unknown) => {
+      failure = error
+    },
+  )
+  for (let turns = 0; test === undefined && !disk.isCrashed; turns += 1) {
+    if (failure !== undefined) throw new Violation(`it cannot be opened: ${String(failure)}`)
+    if (turns > turnsMax) throw new Violation('neither opened nor crashed')
+    await later()
+  }
+  // It may have crashed in the moment in which it was open.
+  if (disk.isCrashed) return undefined
+  disk.crashAfter = Number.POSITIVE_INFINITY
+  return test
+}
+
+/** Lets the broker and the disk go on a little, more or less. */
+export async function goOn(test: TestBroker, random: Random): Promise<void> {
+  test.turn()
+  if (random() < 0.5) await later()
+  else for (let ticks = Math.floor(random() * 12); ticks > 0; ticks -= 1) await Promise.resolve()
+  // What is told at the moment of the crash has been told.
+  for (const failure of test.failures) throw new Violation(failure.message)
+}
+
+/** Closes the broker in order. */
+export async function closeOrHalt(test: TestBroker): Promise<void> {
+  let isClosed = false
+  void test.broker.close().then(() => {
+    isClosed = true
+  })
+  for (let turns = 0; !isClosed; turns += 1) {
+    if (turns > turnsMax) throw new Violation('it does not close')
+    test.turn()
+    test.clock.advance(100)
+    await later()
+  }
+}
