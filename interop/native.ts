@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { StandaloneBroker } from './broker.ts'
 import { run } from './clients.ts'
 
-/** A program that speaks the native protocol, runs all its steps, and prints `ok NAME` or `not ok NAME: REASON` for each. */
+/** A program that runs all its steps by itself, and prints `ok NAME` or `not ok NAME: REASON` for each. */
 export interface NativeProgram {
   readonly name: string
   readonly interpreter: string
@@ -28,6 +28,16 @@ export const nativePrograms: readonly NativeProgram[] = [
     command: (root, { webSocketPort }) => [
       process.execPath,
       join(root, 'interop/node/native-page.js'),
+      String(webSocketPort),
+    ],
+  },
+  {
+    name: 'MQTT.js in Chromium',
+    interpreter: 'chromium',
+    stepCount: 6,
+    command: (root, { webSocketPort }) => [
+      process.execPath,
+      join(root, 'interop/node/mqtt-page.js'),
       String(webSocketPort),
     ],
   },

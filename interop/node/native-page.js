@@ -1,7 +1,6 @@
-import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { chromium } from 'playwright-core'
+import { runInPage } from './page.js'
 
 /** Runs the client's build for browsers in a page of Debian's Chromium: node native-page.js PORT-OF-WEBSOCKETS */
 const port = Number(process.argv[2])
@@ -18,6 +17,7 @@ const bundle = await build({
 
 const steps = `
   import { connect, t } from '/client.js'
+  import { run } from '/run.js'
   const url = 'ws://127.0.0.1:${port}'
   const checks = {
     async 'sends and receives'() {
@@ -69,26 +69,6 @@ const steps = `
       await client.close()
     },
   }
-  const results = []
-  for (const [name, check] of Object.entries(checks)) {
-    results.push(await check().then(() => 'ok ' + name, (error) => 'not ok ' + name + ': ' + error))
-  }
-  window.results = results`
+  run(checks)`
 
-const server = createServer(({ url }, response) => {
-  const files = { '/client.js': bundle.outputFiles[0].text, '/steps.js': steps }
-  const page =
-    '<!doctype html><meta charset="utf-8"><title>client</title><script type="module" src="/steps.js"></script>'
-  const type = url in files ? 'text/javascript' : 'text/html'
-  response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(files[url] ?? page)
-})
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] })
-const tab = await browser.newPage()
-tab.on('pageerror', (error) => console.error(error))
-await tab.goto(`http://127.0.0.1:${server.address().port}/`)
-await tab.waitForFunction('window.results !== undefined', undefined, { timeout: 60_000 })
-for (const line of await tab.evaluate('window.results')) console.log(line)
-await browser.close()
-server.close()
+await runInPage({ '/client.js': bundle.outputFiles[0].text, '/steps.js': steps })
