@@ -1,7 +1,7 @@
 import type { Protocol } from '../src/core.ts'
 import type { AmqpOptions } from './amqp/limits.ts'
 import type { MqttOptions } from './mqtt/limits.ts'
-import type { NativeOptions } from './native/limits.ts'
+import type { NativeOptions } from './native/options.ts'
 import type { StompOptions } from './stomp/limits.ts'
 
 /** The settings of each protocol. */

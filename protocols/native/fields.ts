@@ -42,20 +42,10 @@ export class FieldMap {
     return value instanceof Uint8Array ? value : undefined
   }
 
-  texts(name: string): string[] {
-    const value = this.#values.get(name)
-    if (typeof value !== 'object' || value === null || !('type' in value) || value.type !== 'list') return []
-    return value.value.filter((item) => typeof item === 'string')
-  }
-
   numbers(name: string): number[] {
     const value = this.#values.get(name)
     if (typeof value !== 'object' || value === null || !('type' in value) || value.type !== 'list') return []
     return value.value.map((item) => new FieldMap([['', item]]).number('') ?? 0)
-  }
-
-  get entries(): Iterable<readonly [string, Value]> {
-    return this.#values
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Broker, Protocol, Wire } from '../../src/core.ts'
 import { NativeConnection } from './connection.ts'
 import { startsPreface } from './frame.ts'
-import { defaultNativeOptions, type NativeOptions } from './limits.ts'
+import { defaultNativeOptions, type NativeOptions } from './options.ts'
 import { SectionFacts } from './section.ts'
 
 /** MNP/1 over wires. `serverName` is told to clients: `ManifoldMQ/1.0.0`. */

@@ -70,12 +70,6 @@ function transportOf(socket: Socket): Transport {
     destroy: () => {
       socket.destroy()
     },
-    pause: () => {
-      socket.pause()
-    },
-    resume: () => {
-      socket.resume()
-    },
   }
 }
 

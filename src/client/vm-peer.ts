@@ -9,7 +9,7 @@ import type { ClientSide } from '../../protocols/native/client-side.ts'
 import { nativeFormat, sectionOf } from '../../protocols/native/content.ts'
 import type { ErrorFields, Fields, Rejection, Settlement } from '../../protocols/native/encoder.ts'
 import { FieldMap } from '../../protocols/native/fields.ts'
-import { defaultNativeOptions } from '../../protocols/native/limits.ts'
+import { defaultNativeOptions } from '../../protocols/native/options.ts'
 import type { ProducerLink } from '../../protocols/native/producer-link.ts'
 import {
   plainHead,

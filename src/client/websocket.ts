@@ -111,14 +111,6 @@ class WebSocketTransport implements Transport {
     this.#socket.destroy()
   }
 
-  pause(): void {
-    this.#socket.pause()
-  }
-
-  resume(): void {
-    this.#socket.resume()
-  }
-
   /** One frame; the payload is masked in place. */
   #send(opcode: number, payload: Uint8Array, done?: () => void): void {
     const head = Buffer.allocUnsafe(headBytesMax + keyBytes)

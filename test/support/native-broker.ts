@@ -10,7 +10,7 @@ import {
   WirePeer,
 } from '../../protocols/native/client/index.ts'
 import { nativeFormat } from '../../protocols/native/content.ts'
-import type { NativeOptions } from '../../protocols/native/limits.ts'
+import type { NativeOptions } from '../../protocols/native/options.ts'
 import { createNative } from '../../protocols/native/protocol.ts'
 import { stompFormats } from '../../protocols/stomp/content.ts'
 import { createStomp } from '../../protocols/stomp/protocol.ts'
@@ -150,8 +150,6 @@ export class NativeBroker implements AsyncDisposable {
           },
           end: () => stream.end(),
           destroy: () => stream.destroy(),
-          pause: () => stream.pause(),
-          resume: () => stream.resume(),
         }
       },
       options,

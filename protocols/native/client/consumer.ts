@@ -137,10 +137,6 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
     })
   }
 
-  get waitingCount(): number {
-    return this.#buffer.length - this.#front
-  }
-
   /** Messages handed out and not settled. */
   get unsettledCount(): number {
     return this.#takenCount

@@ -90,14 +90,6 @@ class WebSocketTransport implements Transport {
     this.#onDestroyed()
   }
 
-  pause(): void {
-    // A WebSocket cannot be paused; what comes is bounded by the credit of the consumers.
-  }
-
-  resume(): void {
-    // See pause.
-  }
-
   #look(): void {
     this.#environment.after(lookMs, () => {
       if (this.#socket.bufferedAmount > bufferedBytesMax) {

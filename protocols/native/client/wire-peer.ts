@@ -35,9 +35,6 @@ export interface Transport extends Carrier {
   end(): void
   /** Ends at once. */
   destroy(): void
-  /** Stops and goes on reading. */
-  pause(): void
-  resume(): void
 }
 
 export interface TransportEvents {

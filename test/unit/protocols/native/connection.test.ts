@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Flag, FrameType } from '../../../../protocols/native/frame.ts'
-import { defaultNativeOptions } from '../../../../protocols/native/limits.ts'
+import { defaultNativeOptions } from '../../../../protocols/native/options.ts'
 import { NativeBroker } from '../../../support/native-broker.ts'
 import { RawNative } from '../../../support/raw-native.ts'
 

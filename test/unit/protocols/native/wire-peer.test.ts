@@ -50,8 +50,6 @@ class FakeBroker {
           },
           end,
           destroy: end,
-          pause: () => undefined,
-          resume: () => undefined,
         }
       },
       { hello, environment, allocate: (bytes) => new Uint8Array(bytes) },
