@@ -30,7 +30,7 @@ import type { CommitDone, MessageStore, OwnerId, OwnerRecord, StoredEntry, Write
 export interface OpenReport {
   /** Frames read after the checkpoint. */
   readonly frameCount: number
-  /** True if the store had been closed in order, so that flags are exact. */
+  /** True if the store is new or had been closed in order, so that flags are exact. */
   readonly wasClean: boolean
   readonly damages: readonly Damage[]
 }
@@ -137,7 +137,7 @@ export class JournalStore implements MessageStore {
       checkpoint ?? { segment: 0, offset: 0, frame: 1 },
     )
     const salvaged = replay.isWhole ? [] : await salvage(this.#index, this.#segments, reader)
-    const wasClean = checkpoint?.isClean === true && replay.frameCount === 0
+    const wasClean = (checkpoint?.isClean ?? replay.isWhole) && replay.frameCount === 0
     for (const owner of this.#index.owners.values()) {
       // The horizon is ahead of what there is; what comes from now on nobody has seen.
       const seenUpTo = replay.isWhole ? Math.min(owner.horizon, owner.lastSequence) : owner.lastSequence
