@@ -257,8 +257,14 @@ async function rounds(): Promise<void> {
   for (let round = 0; round < quietRounds; round += 1) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Settings while time jumps: nobody is cut for his silence unless the test says so. */
-const patience = { stomp: { heartBeatMs: 0 }, ws: { pingMs: 0 } } as const
+/** Settings while time jumps: nobody is cut for his silence, and nothing is said at intervals, unless the test says so. */
+const patience = {
+  stomp: { heartBeatMs: 0 },
+  amqp: { idleMsMax: 0 },
+  mqtt: { systemTopicsMs: 0 },
+  native: { heartBeatMs: 0 },
+  ws: { pingMs: 0 },
+} as const
 
 /** Settings for tests, under those that the test gives: free ports, and {@link patience}. */
 function gentle({ limits, listeners = {} }: TestBrokerOptions, isVirtual: boolean): ServerOptions {

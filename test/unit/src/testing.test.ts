@@ -1,9 +1,12 @@
 import { AssertionError } from 'node:assert'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect as connectSocket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { connectAsync } from 'mqtt'
+import rhea from 'rhea'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createWebSocketStream, WebSocket } from 'ws'
+import { connect } from '../../../src/client.ts'
 import { Collector, startTestBroker, type TestBroker, type TestBrokerOptions } from '../../../src/testing.ts'
 import { StompTestClient } from '../../support/stomp-client.ts'
 
@@ -21,7 +24,7 @@ async function start(options: TestBrokerOptions = { listeners: { stomp: {} } }):
 
 function dial(
   broker: TestBroker,
-  stream: Duplex = connect(broker.address('stomp').port, '127.0.0.1'),
+  stream: Duplex = connectSocket(broker.address('stomp').port, '127.0.0.1'),
 ): StompTestClient {
   const client = new StompTestClient(stream)
   open.push(client)
@@ -124,6 +127,25 @@ describe('advance', () => {
     await broker.advance('30d')
     await broker.send({ to: 'queue://a', body: 'still there' })
     expect((await client.next('MESSAGE')).body).toBe('still there')
+  })
+
+  test('cuts nobody who speaks another protocol, and says nothing to him at intervals', async () => {
+    const broker = await start({ listeners: { native: {}, amqp: {}, mqtt: {} } })
+    const native = await connect(broker.url('native'))
+    const mqtt = await connectAsync(broker.url('mqtt'), { keepalive: 0 })
+    await mqtt.subscribeAsync('#')
+    const amqp = rhea.create_container().connect({ port: broker.address('amqp').port, reconnect: false })
+    await once(amqp, 'connection_open')
+    const heard: string[] = []
+    native.on('interrupted', () => heard.push('native'))
+    amqp.on('disconnected', () => heard.push('amqp'))
+    mqtt.on('close', () => heard.push('mqtt')).on('message', (topic: string) => heard.push(topic))
+    await broker.advance('30d')
+    expect(heard).toEqual([])
+    expect(broker.connectionCount).toBe(3)
+    await native.close()
+    amqp.close()
+    await mqtt.endAsync()
   })
 
   test('refuses what is no time, and a clock that goes by itself', async () => {
@@ -250,7 +272,7 @@ describe('a fault', () => {
     const broker = await start()
     broker.cut({ sent: 9 })
     let answer = ''
-    const socket = connect(broker.address('stomp').port, '127.0.0.1')
+    const socket = connectSocket(broker.address('stomp').port, '127.0.0.1')
     socket.on('error', () => undefined)
     socket.on('data', (chunk: Buffer) => {
       answer += chunk.toString()
