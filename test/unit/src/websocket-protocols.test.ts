@@ -2,8 +2,20 @@ import { once } from 'node:events'
 import mqtt from 'mqtt'
 import rhea from 'rhea'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { WebSocket } from 'ws'
+import { createWebSocketStream, WebSocket } from 'ws'
+import { type Access, openAccess } from '../../../src/broker/access.ts'
+import { BrokerError } from '../../../src/errors.ts'
 import { startTestBroker, type TestBroker } from '../../../src/testing.ts'
+import { StompTestClient } from '../../support/stomp-client.ts'
+
+/** Knows one password. */
+const access: Access = {
+  ...openAccess,
+  authenticate: (login, answer) => {
+    if (login.password === 'guest') openAccess.authenticate(login, answer)
+    else answer(new BrokerError('not-authenticated', 'this is not the password'))
+  },
+}
 
 let broker: TestBroker
 
@@ -62,4 +74,18 @@ test('rhea speaks AMQP over WebSocket', async () => {
   await broker.expectQueue('orders').toHaveReceivedOnly('one', long)
   connection.close()
   await once(connection, 'connection_close')
+})
+
+test('a login over STOMP that is refused is told so, over WebSocket as over TCP', async () => {
+  await using guarded = await startTestBroker({ listeners: { ws: {} }, access })
+  const open = async (passcode: string): Promise<StompTestClient> => {
+    const client = new StompTestClient(createWebSocketStream(new WebSocket(guarded.url('ws'), 'v12.stomp')))
+    client.send('connect', { 'accept-version': '1.2', host: 'x', login: 'guest', passcode })
+    return client
+  }
+  const refused = await (await open('bad')).next('ERROR')
+  expect(refused.body).toContain('this is not the password')
+  const welcome = await open('guest')
+  await welcome.next('CONNECTED')
+  welcome.stream.destroy()
 })
