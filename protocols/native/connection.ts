@@ -335,6 +335,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
       if (!session.hasEnded(number)) throw new Malformed(`there is no producer link ${number}`)
       return
     }
+    link.charge(cursor.left)
     const whole = this.#incoming.add(number, cursor, (flags & Flag.more) !== 0)
     if (whole !== undefined) this.#take(link, whole.head.seq, whole.head.transaction, whole.section)
   }

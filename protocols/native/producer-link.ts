@@ -115,9 +115,14 @@ export class ProducerLink implements SessionEvents {
     this.#readSeq = seq
     if (this.#creditLeft <= 0 || this.#bytesLeft <= 0) return `send ${seq} of link ${this.link} is beyond its credit`
     this.#creditLeft -= 1
+    this.charge(bytes)
+    return undefined
+  }
+
+  /** More bytes of the last send have come; it may overdraw them. */
+  charge(bytes: number): void {
     this.#bytesLeft -= bytes
     this.#inFlightBytes += bytes
-    return undefined
   }
 
   /** True if a named producer has sent that number before, in an earlier life. */

@@ -253,6 +253,18 @@ describe.each(carriers)('over %s', (carrier) => {
       expect((await failure(producer.send('x'))).code).toBe('closed')
     })
 
+    test('of long messages, one after the other, never runs out of credit', async () => {
+      const client = await (await opened()).connect()
+      const queue = client.queue('long')
+      const body = new Uint8Array(3_000_000).fill(7)
+      for (let count = 0; count < 8; count += 1) {
+        await queue.send(body, { persistent: false })
+        const message = await queue.receive()
+        expect(message?.bytes.length).toBe(body.length)
+        await message?.accept({ confirm: true })
+      }
+    })
+
     test('waits while a queue is full, and other queues go on', async () => {
       await opened({
         policies: [

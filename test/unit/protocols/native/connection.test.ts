@@ -338,6 +338,18 @@ describe('SPEC 5.4, parts', () => {
     expect(bodies).toEqual(['bbb', 'aaaaaa'])
   })
 
+  test('cost their bytes, and are given back with them', async () => {
+    const raw = await RawNative.open(broker)
+    raw.producer(1, 1)
+    await raw.next('ok')
+    raw.send(1, 1, 'x'.repeat(9000), { flags: Flag.more })
+    raw.part(1, 'x'.repeat(9000), true)
+    raw.part(1, 'x'.repeat(996), false)
+    const section = 4 + 9000 + 9000 + 996
+    const granted = (await raw.all()).filter(({ type }) => type === 'credit')
+    expect(granted).toMatchObject([{ link: 1, messages: 1, bytes: section }])
+  })
+
   test('of two sections of one link end the connection', async () => {
     const raw = await both()
     raw.send(1, 1, 'a', { flags: Flag.more })
