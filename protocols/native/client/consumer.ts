@@ -35,6 +35,8 @@ export interface ConsumerOptions {
 const creditDefault = 256
 const creditBytesDefault = 1024 * 1024
 const cutWhen = 512
+/** With no more credit than this, each settlement is answered by new credit. */
+const promptMax = 16
 const resolved = Promise.resolve()
 
 /** Whom a consumer hands its messages to. */
@@ -72,7 +74,10 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
   #peer: Peer | undefined
   #isOpen: boolean
   #isTouched: boolean
-  /** Credit to be granted with the next bytes. */
+  /** Credit that the broker has left. */
+  #left: number
+  #leftBytes: number
+  /** Credit for what has been settled, which is granted once the broker has no more than that left. */
   #owed: number
   #owedBytes: number
   /** What was asked for by hand, in {@link pull}. */
@@ -115,6 +120,8 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
     this.#peer = undefined
     this.#isOpen = false
     this.#isTouched = false
+    this.#left = 0
+    this.#leftBytes = 0
     this.#owed = 0
     this.#owedBytes = 0
     this.#wanted = 0
@@ -244,13 +251,15 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
 
   reopen(peer: Peer): void {
     this.#peer = peer
+    this.#left = 0
+    this.#leftBytes = 0
     this.#owed = 0
     this.#owedBytes = 0
     this.#hub.open('consumer', this.link, this.#fields).then(
       () => {
         if (this.#peer !== peer) return
         this.#isOpen = true
-        this.#grantFirst(peer)
+        this.#grant(peer, this.#target || this.#wanted, this.#targetBytes)
         this.#onOpen?.resolve()
         this.#onOpen = undefined
       },
@@ -286,12 +295,7 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
         }
       }
     }
-    if (this.#target === 0 || this.#isOver) return
-    const isDue = this.#owed * 2 >= this.#target || this.#owedBytes * 2 >= this.#targetBytes
-    if (!isDue && this.#target > 16) return
-    if (this.#owed > 0 || this.#owedBytes > 0) peer.credit(this.link, this.#owed, this.#owedBytes, false)
-    this.#owed = 0
-    this.#owedBytes = 0
+    if (this.#isDue && !this.#isOver) this.#grant(peer, this.#owed, this.#owedBytes)
   }
 
   deliver(arrival: Arrival): void {
@@ -299,6 +303,10 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
     if (this.#target === 0) {
       this.#wanted = Math.max(0, this.#wanted - 1)
       this.#peer?.credit(this.link, 0, arrival.size, false)
+    } else {
+      this.#left -= 1
+      this.#leftBytes -= arrival.size
+      if (this.#isDue) this.#touch()
     }
     this.#buffer.push(new Message<T>(arrival, this, this.#epoch, this.#codec))
     this.#sink?.ready()
@@ -327,9 +335,18 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
     this.ended(error)
   }
 
-  #grantFirst(peer: Peer): void {
-    if (this.#target > 0) peer.credit(this.link, this.#target, this.#targetBytes, false)
-    else peer.credit(this.link, this.#wanted, this.#targetBytes, false)
+  #grant(peer: Peer, messages: number, bytes: number): void {
+    peer.credit(this.link, messages, bytes, false)
+    this.#left += messages
+    this.#leftBytes += bytes
+    this.#owed = 0
+    this.#owedBytes = 0
+  }
+
+  /** Whether what is owed is worth a frame: with little credit at once, with more when as much of it is used up as is left. */
+  get #isDue(): boolean {
+    if (this.#owed === 0) return false
+    return this.#target <= promptMax || this.#owed >= this.#left || this.#owedBytes >= this.#leftBytes
   }
 
   #owe(messages: number, bytes: number): void {
@@ -337,6 +354,10 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
       this.#owed += messages
       this.#owedBytes += bytes
     }
+    this.#touch()
+  }
+
+  #touch(): void {
     if (this.#isTouched) return
     this.#isTouched = true
     this.#hub.touch(this)

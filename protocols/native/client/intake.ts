@@ -1,5 +1,5 @@
 import type { Consumer, Sink } from './consumer.ts'
-import { type ManifoldError, TimeoutError } from './errors.ts'
+import type { ManifoldError } from './errors.ts'
 import type { Hub } from './hub.ts'
 import type { Message } from './message.ts'
 import { type WaitOptions, watch } from './wait.ts'
@@ -7,12 +7,15 @@ import { type WaitOptions, watch } from './wait.ts'
 interface Waiting<T> {
   readonly resolve: (result: IteratorResult<Message<T>, undefined>) => void
   readonly reject: (error: Error) => void
+  release: (() => void) | undefined
 }
 
 /** The messages of a consumer as an async iterator. Leaving the loop closes the consumer; what is not settled goes back. */
 export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, AsyncDisposable {
   readonly #consumer: Consumer<T>
   readonly #release: (() => void) | undefined
+  readonly #timeout: number | undefined
+  readonly #hub: Hub
   #waiting: Waiting<T>[]
   #failure: Error | undefined
   #isDone: boolean
@@ -34,17 +37,19 @@ export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, Asy
     consumer.start(this).catch((error: ManifoldError) => this.over(error))
   }
 
-  readonly #timeout: number | undefined
-  readonly #hub: Hub
-
   next(): Promise<IteratorResult<Message<T>, undefined>> {
     const value = this.#consumer.take()
     if (value !== undefined) return Promise.resolve({ value, done: false })
     if (this.#isDone) return this.#end()
     return new Promise((resolve, reject) => {
-      const waiting = { resolve, reject }
+      const waiting: Waiting<T> = { resolve, reject, release: undefined }
       this.#waiting.push(waiting)
-      if (this.#timeout !== undefined) this.#limit(waiting, this.#timeout)
+      waiting.release = watch('waiting for a message', { timeout: this.#timeout }, this.#hub.environment, (error) => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+        reject(error)
+        // A loop that is left by an error does not close what it loops over.
+        void this.return()
+      })
     })
   }
 
@@ -66,7 +71,9 @@ export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, Asy
     while (this.#waiting.length > 0) {
       const value = this.#consumer.take()
       if (value === undefined) return
-      this.#waiting.shift()?.resolve({ value, done: false })
+      const waiting = this.#waiting.shift()
+      waiting?.release?.()
+      waiting?.resolve({ value, done: false })
     }
   }
 
@@ -75,32 +82,15 @@ export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, Asy
     this.#isDone = true
     this.#failure = error?.code === 'closed' ? undefined : error
     this.#release?.()
-    for (const waiting of this.#waiting.splice(0)) void this.#end().then(waiting.resolve, waiting.reject)
+    for (const { resolve, reject, release } of this.#waiting.splice(0)) {
+      release?.()
+      void this.#end().then(resolve, reject)
+    }
   }
 
   #end(): Promise<IteratorResult<Message<T>, undefined>> {
     const failure = this.#failure
     this.#failure = undefined
     return failure === undefined ? Promise.resolve({ value: undefined, done: true }) : Promise.reject(failure)
-  }
-
-  #limit(waiting: Waiting<T>, ms: number): void {
-    const timer = this.#hub.environment.after(ms, () => {
-      const index = this.#waiting.indexOf(waiting)
-      if (index < 0) return
-      this.#waiting.splice(index, 1)
-      waiting.reject(new TimeoutError('waiting for a message', ms))
-    })
-    const { resolve, reject } = waiting
-    Object.assign(waiting, {
-      resolve: (result: IteratorResult<Message<T>, undefined>) => {
-        timer.cancel()
-        resolve(result)
-      },
-      reject: (error: Error) => {
-        timer.cancel()
-        reject(error)
-      },
-    })
   }
 }

@@ -400,6 +400,49 @@ describe.each(carriers)('over %s', (carrier) => {
       expect((await queue.inspect()).messages).toBe(0)
     })
 
+    test('keeps all free handlers at work while others take their time', async () => {
+      const client = await (await opened()).connect()
+      const queue = client.queue('q')
+      await Promise.all(Array.from({ length: 300 }, (_, index) => queue.send(index)))
+      let done = 0
+      const held: (() => void)[] = []
+      const workers = queue.process(
+        (message) => {
+          if (message.json<number>() < 20) return new Promise<void>((resolve) => held.push(resolve))
+          done += 1
+          return undefined
+        },
+        { concurrency: 32 },
+      )
+      await broker.idle(100)
+      expect([held.length, done]).toEqual([20, 280])
+      for (const release of held) release()
+      await workers.close()
+    })
+
+    test('that holds one long message gets others for the bytes that are left', async () => {
+      const client = await (await opened()).connect()
+      const queue = client.queue('q')
+      await queue.send(new Uint8Array(700_000))
+      await Promise.all(Array.from({ length: 100 }, () => queue.send(new Uint8Array(10_000))))
+      let small = 0
+      let long: { accept(): Promise<void> } | undefined
+      const workers = queue.consume(
+        (message) => {
+          if (message.bytes.length > 10_000) long = message
+          else {
+            small += 1
+            void message.accept()
+          }
+        },
+        { credit: 256, creditBytes: 1_000_000 },
+      )
+      await broker.idle(100)
+      expect(small).toBe(100)
+      await long?.accept()
+      await workers.close()
+    })
+
     test('a handler that throws fails its message, and the others go on', async () => {
       const client = await (await opened()).connect()
       const queue = client.queue('q')
@@ -485,6 +528,28 @@ describe.each(carriers)('over %s', (carrier) => {
       expect(await next).toEqual({ value: undefined, done: true })
       await broker.idle()
       expect((await client.queue('q').inspect()).consumers).toBe(0)
+    })
+
+    test('ends when nothing comes in time, and keeps nothing', async () => {
+      const client = await (await opened()).connect()
+      const queue = client.queue('q')
+      await queue.send('a')
+      const seen: string[] = []
+      const consuming = (async () => {
+        for await (const message of queue.consume({ timeout: 1000 })) {
+          seen.push(message.text)
+          await message.accept()
+        }
+      })()
+      const ended = failure(consuming)
+      await broker.advance(999)
+      await queue.send('b')
+      await broker.advance(999)
+      expect(seen).toEqual(['a', 'b'])
+      await broker.advance(1)
+      expect(await ended).toMatchObject({ code: 'timed-out' })
+      await queue.send('c')
+      expect(await queue.inspect()).toMatchObject({ messages: 1, unsettled: 0, consumers: 0 })
     })
 
     test('one by one leaves at the broker what was not asked for', async () => {
