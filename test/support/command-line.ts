@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly folder?: string
   /** Arguments for Node itself. */
   readonly node?: readonly string[]
+  /** The most that any file it writes may grow to, blocks of 512 bytes: past that a write fails, also for root. */
+  readonly fileBlocksMax?: number
 }
 
 /** A process of the built program, and what it has printed so far. */
@@ -27,7 +29,10 @@ export class Running {
   constructor(args: readonly string[], options: RunOptions = {}) {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'manifoldmq-run-'))
     const { PATH = '', HOME = '' } = process.env
-    this.child = spawn(process.execPath, [...(options.node ?? []), main, ...args], {
+    const command = [process.execPath, ...(options.node ?? []), main, ...args]
+    const limit = options.fileBlocksMax
+    const limited = limit === undefined ? command : ['sh', '-c', `ulimit -f ${limit}; exec "$@"`, 'sh', ...command]
+    this.child = spawn(limited[0] as string, limited.slice(1), {
       cwd: folder,
       env: { PATH, HOME, ...stompOnly, ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,4 +1,5 @@
 import { fdatasync, write } from 'node:fs'
+import { getSystemErrorMap } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { Turn, Word, wordCount } from './commit-words.ts'
 import type { Flushed } from './disk.ts'
@@ -99,7 +100,7 @@ export class WorkerLane implements CommitLane {
     this.#worker.unref()
     const fault = this.#words[Word.fault] ?? 0
     if (fault === 0) flushed()
-    else flushed(Object.assign(new Error(`the journal cannot be written (errno ${fault})`), { errno: -fault }))
+    else flushed(faultOf(-fault))
   }
 
   /** Without its thread the lane commits nothing any more, and says so. */
@@ -110,6 +111,11 @@ export class WorkerLane implements CommitLane {
     this.#flushed = undefined
     flushed?.(this.#death)
   }
+}
+
+function faultOf(errno: number): Error {
+  const [code = `errno ${-errno}`, sentence = 'the journal cannot be written'] = getSystemErrorMap().get(errno) ?? []
+  return Object.assign(new Error(`${code}: ${sentence}`), { errno, code })
 }
 
 /** Commits through libuv's pool: no thread of its own, but other work in the pool delays it. */
