@@ -120,7 +120,7 @@ export class Server {
     const names = servedProtocols(config)
     const adapters = await Promise.all(names.map((name) => load(name, config)))
     let server: Server | undefined
-    const store = await storeOf(config, parts.clock, options.waits === true)
+    const store = await storeOf(config, log, parts.clock, options.waits === true)
     let hasFailed = false
     const onFailure = (error: BrokerError): void => {
       if (hasFailed) return
@@ -244,10 +244,12 @@ export class Server {
   }
 }
 
-async function storeOf(config: Config, clock: Clock, waits: boolean): Promise<MessageStore> {
+async function storeOf(config: Config, log: Log, clock: Clock, waits: boolean): Promise<MessageStore> {
   if (config.store === 'memory') return new MemoryStore()
   const syncMs = config.sync === 'always' ? 0 : config.syncMs
-  return await openJournal({ folder: config.data, name: config.name, clock, waits, syncMs })
+  const onPooled = (error: Error): void =>
+    log.warn({ error }, "the journal has no thread of its own: commits wait for other work in libuv's pool")
+  return await openJournal({ folder: config.data, name: config.name, clock, waits, syncMs, onPooled })
 }
 
 /** Says what was found in the journal, all damage included. */

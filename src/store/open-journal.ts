@@ -7,7 +7,7 @@ import { JournalCopy } from './journal-copy.ts'
 import { defaultJournalSizes } from './journal-limits.ts'
 import { JournalStore } from './journal-store.ts'
 import { type Holder, StoreLock } from './lock.ts'
-import { WorkerLane } from './log/commit-lane.ts'
+import { BestLane } from './log/commit-lane.ts'
 import { FileDisk } from './log/file-disk.ts'
 import { OverlayDisk } from './log/overlay-disk.ts'
 
@@ -24,6 +24,8 @@ export interface JournalOptions {
   readonly waits: boolean
   /** Frames are flushed so long after they were written; 0: with each commit. */
   readonly syncMs: number
+  /** Told why the journal has no thread of its own, if it has none. */
+  readonly onPooled?: (cause: Error) => void
 }
 
 /**
@@ -31,13 +33,13 @@ export interface JournalOptions {
  * The lock is given up when the store is closed.
  */
 export async function openJournal(options: JournalOptions): Promise<JournalStore> {
-  const { folder, name, clock, waits, syncMs } = options
+  const { folder, name, clock, waits } = options
   return await within(folder, async () => {
     const lock = await StoreLock.take(folder, name, waits)
     if (!(lock instanceof StoreLock)) {
       throw lockedError(folder, lock, 'choose another with --data, or wait for it with --standby')
     }
-    return await journalAt(join(folder, journalFolder), clock, () => lock.release(), syncMs)
+    return await journalAt(join(folder, journalFolder), clock, () => lock.release(), options)
   })
 }
 
@@ -46,9 +48,9 @@ export async function journalAt(
   path: string,
   clock: Clock,
   onClosed: () => Promise<void>,
-  syncMs = 0,
+  { syncMs = 0, onPooled = () => undefined }: Partial<Pick<JournalOptions, 'syncMs' | 'onPooled'>> = {},
 ): Promise<JournalStore> {
-  const disk = await FileDisk.open(path, new WorkerLane(syncMs === 0), onClosed)
+  const disk = await FileDisk.open(path, new BestLane(syncMs === 0, onPooled), onClosed)
   return new JournalStore(disk, clock, defaultJournalSizes, syncMs)
 }
 

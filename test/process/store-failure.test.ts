@@ -136,3 +136,30 @@ describe('a broker does not start, but says why and ends with 1,', () => {
     expect(readdirSync(join(folder, 'data', 'journal'))).toContain('seg-1')
   })
 })
+
+describe('a broker that cannot have a thread for its journal', () => {
+  const none = `import threads from 'node:worker_threads'
+    import { syncBuiltinESMExports } from 'node:module'
+    threads.Worker = class { constructor() { throw new Error('no threads left') } }
+    syncBuiltinESMExports()`
+  const broken = `import { isMainThread } from 'node:worker_threads'
+    if (!isMainThread) throw new Error('the thread breaks')`
+
+  test.each([
+    ['because the system has none left', none, 'no threads left'],
+    ['because it does not come up', broken, 'the thread breaks'],
+  ])('%s says so, and keeps what it confirms over kill -9', async (_why, preloaded, reason) => {
+    const node = ['--import', `data:text/javascript,${encodeURIComponent(preloaded)}`]
+    const { broker, client } = await start({ node })
+    const bodies = Array.from({ length: 200 }, (_, number) => `${number} ${'x'.repeat(number * 20)}`)
+    for (const body of bodies) client.send('send', { destination: queue, persistent: 'true' }, body)
+    client.send('send', { destination: queue, persistent: 'true', receipt: 'all' }, '200 last')
+    await client.next('RECEIPT')
+    broker.signal('SIGKILL')
+    await broker.ended()
+    expect(broker.stderr).toContain('no thread of its own')
+    expect(broker.stderr).toContain(reason)
+    const again = await start({ node })
+    expect(await numbersOf(again.client, 201)).toEqual(Array.from({ length: 201 }, (_, number) => number))
+  })
+})

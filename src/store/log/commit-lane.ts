@@ -48,6 +48,11 @@ export class WorkerLane implements CommitLane {
     this.#worker.unref()
   }
 
+  /** True once the thread is there: until then nothing has been written. */
+  get hasBegun(): boolean {
+    return Atomics.load(this.#words, Word.begun) === 1
+  }
+
   allocate(bytes: number): Buffer {
     const start = this.#allocated
     if (start + bytes > this.#memory.byteLength) throw new Error('the memory for frames is used up')
@@ -120,6 +125,13 @@ function faultOf(errno: number): Error {
 
 /** Commits through libuv's pool: no thread of its own, but other work in the pool delays it. */
 export class PoolLane implements CommitLane {
+  readonly #flushes: boolean
+
+  /** `flushes`: false if somebody else flushes what is written. */
+  constructor(flushes = true) {
+    this.#flushes = flushes
+  }
+
   allocate(bytes: number): Buffer {
     return Buffer.allocUnsafeSlow(bytes)
   }
@@ -127,12 +139,63 @@ export class PoolLane implements CommitLane {
   commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
     write(fd, memory, 0, bytes, offset, (error, written) => {
       if (error !== null) flushed(error)
-      else if (written < bytes) flushed(new Error(`only ${written} of ${bytes} bytes were written`))
-      else fdatasync(fd, (fault) => flushed(fault ?? undefined))
+      else if (written < bytes) this.commit(fd, memory.subarray(written), bytes - written, offset + written, flushed)
+      else if (this.#flushes) fdatasync(fd, (fault) => flushed(fault ?? undefined))
+      else flushed()
     })
   }
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+}
+
+/**
+ * Commits through a thread of its own, or through libuv's pool where none can be had: the system may have none left, and who packs
+ * the broker into one file leaves the thread's file out.
+ */
+export class BestLane implements CommitLane {
+  readonly #flushes: boolean
+  readonly #onPooled: (cause: Error) => void
+  #lane: WorkerLane | PoolLane
+
+  /** `onPooled` is told, once, why there is no thread; at the first commit at the latest. */
+  constructor(flushes: boolean, onPooled: (cause: Error) => void) {
+    this.#flushes = flushes
+    this.#onPooled = onPooled
+    try {
+      this.#lane = new WorkerLane(flushes)
+    } catch (error) {
+      this.#lane = this.#pooled(error as Error)
+    }
+  }
+
+  allocate(bytes: number): Buffer {
+    return this.#lane.allocate(bytes)
+  }
+
+  commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+    const lane = this.#lane
+    if (lane instanceof PoolLane || lane.hasBegun) {
+      lane.commit(fd, memory, bytes, offset, flushed)
+      return
+    }
+    lane.commit(fd, memory, bytes, offset, (error) => {
+      if (error === undefined || lane.hasBegun) {
+        flushed(error)
+        return
+      }
+      this.#lane = this.#pooled(error)
+      this.#lane.commit(fd, memory, bytes, offset, flushed)
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#lane.close()
+  }
+
+  #pooled(cause: Error): PoolLane {
+    this.#onPooled(cause)
+    return new PoolLane(this.#flushes)
   }
 }

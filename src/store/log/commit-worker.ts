@@ -6,6 +6,7 @@ import { Turn, Word } from './commit-words.ts'
 const words = new Int32Array(workerData.words as SharedArrayBuffer)
 const memory = Buffer.from(workerData.memory as SharedArrayBuffer)
 
+Atomics.store(words, Word.begun, 1)
 for (;;) {
   const state = Atomics.load(words, Word.state)
   if (state === Turn.stop) break
