@@ -36,6 +36,7 @@ export {
   type Subscription,
   type Transaction,
 } from './session.ts'
+export { SmallMap } from './small-map.ts'
 export type { Output } from './transport/output.ts'
 export type { Wire, WireEvents } from './transport/wire.ts'
 export { isTyped, jsonOfValue, scalar, type TypedValue, textOfValue, type Value } from './value.ts'

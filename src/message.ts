@@ -50,16 +50,21 @@ export class MessageSource {
   readonly idPrefix: string
   readonly clientId: string | undefined
   readonly principal: string
-  /** The prefix as the bytes that protocols of text write. */
-  readonly idPrefixBytes: Uint8Array
+  #idPrefixBytes: Uint8Array | undefined
   #count: number
 
   constructor(idPrefix: string, clientId: string | undefined, principal: string) {
     this.idPrefix = idPrefix
     this.clientId = clientId
     this.principal = principal
-    this.idPrefixBytes = Buffer.from(idPrefix)
+    this.#idPrefixBytes = undefined
     this.#count = 0
+  }
+
+  /** The prefix as the bytes that protocols of text write. */
+  get idPrefixBytes(): Uint8Array {
+    this.#idPrefixBytes ??= Buffer.from(this.idPrefix)
+    return this.#idPrefixBytes
   }
 
   /** The number for the next message of this source, from 1. */

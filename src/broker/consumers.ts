@@ -8,14 +8,16 @@ import { type Feed, Rotation } from './rotation.ts'
 import { priorityMax, type Waiting } from './waiting.ts'
 import { Walker } from './walker.ts'
 
+const noBrowsers: readonly Browser[] = []
+
 /** The consumers and browsers of one queue, and which of them is given what. */
 export class Consumers {
   readonly #context: Context
   readonly #queue: Queue
   readonly #waiting: Waiting
   readonly #rotation: Rotation
-  readonly #feeds: Feed[]
-  readonly #browsers: Browser[]
+  #feeds: Feed[]
+  #browsers: readonly Browser[]
   #groups: Groups | undefined
   #exclusive: Feed | undefined
   /** True once a selector, a group or a refusal keeps it from simply serving the head. */
@@ -28,7 +30,7 @@ export class Consumers {
     this.#waiting = waiting
     this.#rotation = new Rotation()
     this.#feeds = []
-    this.#browsers = []
+    this.#browsers = noBrowsers
     this.#groups = undefined
     this.#exclusive = undefined
     this.#isSelective = false
@@ -48,7 +50,9 @@ export class Consumers {
 
   /** Adds a consumer. */
   attach(feed: Feed): void {
-    this.#feeds.push(feed)
+    // Most queues have one: an array that grows begins with room for many.
+    if (this.#feeds.length === 0) this.#feeds = [feed]
+    else this.#feeds.push(feed)
     if (feed.isExclusive) this.#chooseExclusive()
     if (feed.selector !== undefined || this.#groups !== undefined) this.becomeSelective()
     if (this.#isSelective) this.#walk(feed)
@@ -69,14 +73,14 @@ export class Consumers {
 
   attachBrowser(feed: Feed): void {
     const browser = new Browser(feed, this.#queue, this.#context, this.#waiting.lastSequence)
-    this.#browsers.push(browser)
+    this.#browsers = [...this.#browsers, browser]
     this.#waiting.watch(browser.walker)
     this.#context.turn.markDispatch(this.#queue)
   }
 
   detachBrowser(feed: Feed): void {
-    const index = this.#browsers.findIndex((browser) => browser.feed === feed)
-    for (const browser of index < 0 ? [] : this.#browsers.splice(index, 1)) this.#waiting.unwatch(browser.walker)
+    for (const browser of this.#browsers) if (browser.feed === feed) this.#waiting.unwatch(browser.walker)
+    this.#browsers = this.#browsers.filter((browser) => browser.feed !== feed)
   }
 
   /** A feed has credit again. */
@@ -184,7 +188,7 @@ export class Consumers {
   #show(budget: number): number {
     const view = { lists: this.#waiting.lists, backlog: this.#waiting.backlog, now: this.#context.clock.now() }
     let left = budget
-    for (const browser of this.#browsers.slice()) {
+    for (const browser of this.#browsers) {
       if (left <= 0) break
       left = browser.serve(view, left)
     }

@@ -2,8 +2,10 @@ import { Address } from '../address.ts'
 import { BrokerError } from '../errors.ts'
 import type { MessageSource } from '../message.ts'
 import type { FilterRequest } from '../session.ts'
+import { SmallMap } from '../small-map.ts'
 import type { Retained } from './retained.ts'
 import type { Router } from './router.ts'
+import type { BrokerSession } from './session.ts'
 import type { States } from './states.ts'
 import { type Binding, isFor } from './topic.ts'
 
@@ -40,20 +42,31 @@ export class Coverage {
   readonly #first: Binding
   /** By which the store knows the subscription; undefined: it does not. */
   readonly #key: string | undefined
-  readonly #claims: Map<string, Claim>
+  readonly #claims: SmallMap<string, Claim>
   #lastNumber: number
 
   constructor(host: CoverageHost, first: Binding, key: string | undefined) {
     this.#host = host
     this.#first = first
     this.#key = key
-    this.#claims = new Map([[first.filter.name, { binding: first, number: 0 }]])
+    this.#claims = new SmallMap()
+    this.#claims.set(first.filter.name, { binding: first, number: 0 })
     this.#lastNumber = 0
     host.router.bind(first)
   }
 
   get filters(): readonly Address[] {
     return [...this.#claims.values()].map(({ binding }) => binding.filter)
+  }
+
+  /** As {@link cover}, for a consumer, if its session may receive from there. */
+  coverFor(session: BrokerSession, request: FilterRequest): BrokerError | undefined {
+    const { address, noLocal } = request
+    const refusal = session.mayReceive(address)
+    if (refusal !== undefined) return refusal
+    const topic = address.isPattern ? undefined : this.#host.router.destination(address)
+    if (topic instanceof BrokerError) return topic
+    return this.cover(request, noLocal === true ? session.source : undefined)
   }
 
   /** Adds a filter, or changes whether it leaves out `own` messages. `own`: whose those are, if they are left out. */

@@ -63,18 +63,49 @@ export interface PolicyRule {
 /** Finds the policy of a destination: the defaults, overlaid by each rule that covers it, in the order of the rules. */
 export class Policies {
   readonly #rules: readonly PolicyRule[]
+  /** Each policy once, however many destinations have it: by kind and the numbers of its rules. */
+  readonly #made: Map<string, Policy>
+  readonly #ofSubscribers: Map<Policy, Policy>
 
   constructor(rules: readonly PolicyRule[]) {
     this.#rules = rules
+    this.#made = new Map()
+    this.#ofSubscribers = new Map()
   }
 
   of(address: Address): Policy {
-    let policy = defaultOf(address.kind)
-    for (const rule of this.#rules) {
-      if (rule.match.kind !== address.kind || !covers(rule.match.levels, address.levels)) continue
-      policy = { ...policy, ...rule.set }
+    if (this.#rules.length === 0) return defaultOf(address.kind)
+    let key = ''
+    for (const [number, { match }] of this.#rules.entries()) {
+      if (match.kind === address.kind && covers(match.levels, address.levels)) key += ` ${number}`
     }
-    return policy
+    return key === '' ? defaultOf(address.kind) : this.#merged(address.kind, key)
+  }
+
+  /** What the policy of the topics that it covers means for the queue of one non-durable subscriber. */
+  ofSubscriber(address: Address): Policy {
+    const policy = this.of(address)
+    const found = this.#ofSubscribers.get(policy)
+    if (found !== undefined) return found
+    const made: Policy = {
+      ...policy,
+      messagesMax: policy.subscriberMessagesMax,
+      bytesMax: policy.subscriberBytesMax,
+      overflow: policy.slowConsumer === 'drop-oldest' ? 'drop-oldest' : 'block',
+      persistent: 'never',
+    }
+    this.#ofSubscribers.set(policy, made)
+    return made
+  }
+
+  #merged(kind: AddressKind, numbers: string): Policy {
+    const key = kind + numbers
+    const found = this.#made.get(key)
+    if (found !== undefined) return found
+    const rules = numbers.trim().split(' ')
+    const made: Policy = Object.assign({}, defaultOf(kind), ...rules.map((number) => this.#rules[Number(number)]?.set))
+    this.#made.set(key, made)
+    return made
   }
 }
 

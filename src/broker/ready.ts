@@ -9,14 +9,14 @@ export class Ready {
   /** By priority; those not used yet are undefined. */
   readonly lists: readonly (DeliveryList | undefined)[]
   readonly #lists: (DeliveryList | undefined)[]
-  readonly #walkers: Set<Walker>
+  #walkers: Set<Walker> | undefined
   #returned: QueuedDelivery[]
   #count: number
 
   constructor() {
     this.#lists = new Array<DeliveryList | undefined>(priorityMax + 1).fill(undefined)
     this.lists = this.#lists
-    this.#walkers = new Set()
+    this.#walkers = undefined
     this.#returned = []
     this.#count = 0
   }
@@ -27,11 +27,13 @@ export class Ready {
 
   /** Whoever walks through the lists is told of what changes under it. */
   watch(walker: Walker): void {
+    this.#walkers ??= new Set()
     this.#walkers.add(walker)
   }
 
   unwatch(walker: Walker): void {
-    this.#walkers.delete(walker)
+    this.#walkers?.delete(walker)
+    if (this.#walkers?.size === 0) this.#walkers = undefined
   }
 
   /** Puts a delivery at the end of its list. */
@@ -47,7 +49,7 @@ export class Ready {
   }
 
   remove(delivery: QueuedDelivery): void {
-    if (this.#walkers.size > 0) for (const walker of this.#walkers) walker.leaving(delivery)
+    if (this.#walkers !== undefined) for (const walker of this.#walkers) walker.leaving(delivery)
     this.#list(delivery.message.priority).remove(delivery)
     this.#count -= 1
   }
@@ -64,7 +66,7 @@ export class Ready {
       const list = this.#list(priority)
       list.insertBefore(delivery, placeOf(delivery, list, last[priority]))
       last[priority] = delivery
-      for (const walker of this.#walkers) walker.returned(delivery)
+      for (const walker of this.#walkers ?? []) walker.returned(delivery)
     }
   }
 

@@ -5,7 +5,7 @@ export class Ring<T> {
   #length: number
 
   constructor() {
-    this.#slots = new Array<T | undefined>(8).fill(undefined)
+    this.#slots = [undefined]
     this.#head = 0
     this.#length = 0
   }

@@ -43,29 +43,47 @@ interface Level {
   readonly feeds: Ring<Feed>
 }
 
+const noLevels: readonly Level[] = []
+
 /** Whose turn it is: feeds with credit, the highest consumer priority first, round-robin among equals. */
 export class Rotation {
-  readonly #levels: Level[]
+  /** The one that stands in line, as long as there has never been another: most queues have one consumer. */
+  #only: Feed | undefined
+  #levels: readonly Level[]
 
   constructor() {
-    this.#levels = []
+    this.#only = undefined
+    this.#levels = noLevels
   }
 
   /** Lines the feed up, unless it stands there already. */
   offer(feed: Feed): void {
     if (feed.isInRotation) return
     feed.isInRotation = true
+    if (this.#only === undefined && this.#levels === noLevels) {
+      this.#only = feed
+      return
+    }
+    if (this.#only !== undefined) this.#level(this.#only.priority).feeds.push(this.#only)
+    this.#only = undefined
     this.#level(feed.priority).feeds.push(feed)
   }
 
   withdraw(feed: Feed): void {
     if (!feed.isInRotation) return
     feed.isInRotation = false
-    this.#level(feed.priority).feeds.remove(feed)
+    if (this.#only === feed) this.#only = undefined
+    else this.#level(feed.priority).feeds.remove(feed)
   }
 
   /** The next feed that can take a message; it goes to the end of its line. Feeds without credit drop out. */
   next(): Feed | undefined {
+    const only = this.#only
+    if (only !== undefined) {
+      if (only.subscription.isReady) return only
+      this.withdraw(only)
+      return undefined
+    }
     for (const level of this.#levels) {
       const feed = this.#nextOf(level.feeds)
       if (feed !== undefined) return feed
@@ -92,8 +110,7 @@ export class Rotation {
     const found = this.#levels.find((level) => level.priority === priority)
     if (found !== undefined) return found
     const level = { priority, feeds: new Ring<Feed>() }
-    this.#levels.push(level)
-    this.#levels.sort((left, right) => right.priority - left.priority)
+    this.#levels = [...this.#levels, level].sort((left, right) => right.priority - left.priority)
     return level
   }
 }

@@ -26,9 +26,11 @@ export interface SessionHost extends Context {
   ended(session: BrokerSession): void
 }
 
+/** Message ids begin with this and the id of their session. */
+const idPrefixStart = 'ID:'
+
 /** One client's dealings with the broker. */
 export class BrokerSession implements Session, Sender, Confirmable {
-  readonly id: string
   readonly identity: Identity
   readonly source: MessageSource
   isTouched: boolean
@@ -38,8 +40,8 @@ export class BrokerSession implements Session, Sender, Confirmable {
   readonly #host: SessionHost
   readonly #events: SessionEvents
   readonly #subscriptions: Set<BrokerSubscription>
-  readonly #transactions: Set<BrokerTransaction>
-  readonly #temporaries: Address[]
+  #transactions: Set<BrokerTransaction> | undefined
+  #temporaries: Address[] | undefined
   #lastAddress: Address | undefined
   #lastDestination: Destination | undefined
   #sent: SendNumber
@@ -55,9 +57,9 @@ export class BrokerSession implements Session, Sender, Confirmable {
   #temporaryCount: number
 
   constructor(host: SessionHost, id: string, identity: Identity, events: SessionEvents) {
-    this.id = id
     this.identity = identity
-    this.source = new MessageSource(`ID:${id}-`, identity.clientId, identity.principal)
+    // Joined, it is one string in memory; a template would be a tree of several.
+    this.source = new MessageSource([idPrefixStart, id, '-'].join(''), identity.clientId, identity.principal)
     this.isTouched = false
     this.needsCommit = false
     this.isSuspended = false
@@ -65,8 +67,8 @@ export class BrokerSession implements Session, Sender, Confirmable {
     this.#host = host
     this.#events = events
     this.#subscriptions = new Set()
-    this.#transactions = new Set()
-    this.#temporaries = []
+    this.#transactions = undefined
+    this.#temporaries = undefined
     this.#lastAddress = undefined
     this.#lastDestination = undefined
     this.#sent = 0
@@ -77,6 +79,11 @@ export class BrokerSession implements Session, Sender, Confirmable {
     this.#marks = []
     this.#gatesShut = 0
     this.#temporaryCount = 0
+  }
+
+  /** Tells it from every other, over restarts too. */
+  get id(): string {
+    return this.source.idPrefix.slice(idPrefixStart.length, -1)
   }
 
   get clientId(): string | undefined {
@@ -164,10 +171,11 @@ export class BrokerSession implements Session, Sender, Confirmable {
   begin(): BrokerTransaction | BrokerError {
     if (this.isClosed) return shuttingDown()
     const { transactionsPerSessionMax } = this.#host.limits
-    if (this.#transactions.size >= transactionsPerSessionMax) {
+    if ((this.#transactions?.size ?? 0) >= transactionsPerSessionMax) {
       return new BrokerError('limit-exceeded', `more than ${transactionsPerSessionMax} open transactions`)
     }
     const transaction = new BrokerTransaction(this, this.#host.limits.transactionOperationsMax)
+    this.#transactions ??= new Set()
     this.#transactions.add(transaction)
     return transaction
   }
@@ -175,19 +183,20 @@ export class BrokerSession implements Session, Sender, Confirmable {
   createTemporary(kind: AddressKind): Address | BrokerError {
     if (this.isClosed) return shuttingDown()
     const { temporaryDestinationsPerSessionMax } = this.#host.limits
-    if (this.#temporaries.length >= temporaryDestinationsPerSessionMax) {
+    if ((this.#temporaries?.length ?? 0) >= temporaryDestinationsPerSessionMax) {
       return new BrokerError('limit-exceeded', `more than ${temporaryDestinationsPerSessionMax} temporary destinations`)
     }
     this.#temporaryCount += 1
     const address = this.#host.router.createTemporary(this, kind, `${this.id}-${this.#temporaryCount}`)
+    this.#temporaries ??= []
     this.#temporaries.push(address)
     return address
   }
 
   deleteTemporary(address: Address): void {
-    const index = this.#temporaries.findIndex((own) => own.equals(address))
+    const index = this.#temporaries?.findIndex((own) => own.equals(address)) ?? -1
     if (index < 0) return
-    this.#temporaries.splice(index, 1)
+    this.#temporaries?.splice(index, 1)
     this.#host.router.deleteDestination(address)
   }
 
@@ -204,9 +213,9 @@ export class BrokerSession implements Session, Sender, Confirmable {
   close(how: 'clean' | 'lost' = 'clean'): void {
     if (this.isClosed) return
     this.isClosed = true
-    for (const transaction of [...this.#transactions]) transaction.abort()
+    for (const transaction of [...(this.#transactions ?? [])]) transaction.abort()
     for (const subscription of [...this.#subscriptions]) subscription.finish(how)
-    for (const address of this.#temporaries) this.#host.router.deleteDestination(address)
+    for (const address of this.#temporaries ?? []) this.#host.router.deleteDestination(address)
     this.#host.memory.gate.forget(this)
     this.#host.ended(this)
   }
@@ -235,7 +244,7 @@ export class BrokerSession implements Session, Sender, Confirmable {
 
   /** A transaction has ended. */
   ended(transaction: BrokerTransaction): void {
-    this.#transactions.delete(transaction)
+    this.#transactions?.delete(transaction)
   }
 
   /** A subscription has ended. */

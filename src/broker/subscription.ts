@@ -9,6 +9,7 @@ import {
   released,
   type Subscription,
 } from '../session.ts'
+import type { Coverage } from './coverage.ts'
 import type { QueuedDelivery } from './delivery.ts'
 import { DeliveryList } from './delivery-list.ts'
 import type { Queue } from './queue.ts'
@@ -16,10 +17,20 @@ import type { Feed } from './rotation.ts'
 import type { BrokerSession } from './session.ts'
 import type { BrokerTransaction } from './transaction.ts'
 
-/** The filters of a topic subscription, as its consumer may change them. */
-export interface SubscriptionCoverage {
-  cover(request: FilterRequest): BrokerError | undefined
-  uncover(address: Address): void
+/** What a subscription holds at the router. */
+export interface Hold {
+  /** The filters that its consumer may change; undefined: it has one filter, or is of queues. */
+  readonly coverage?: Coverage | undefined
+  /** Puts the retained messages of its topics before all that waits. */
+  recall?(): void
+  /** Undoes it; called once, after the unsettled deliveries have gone back. */
+  end(): void
+}
+
+/** At a queue. */
+interface Place {
+  readonly queue: Queue
+  readonly feed: Feed
 }
 
 /** One consumer with its credit and the deliveries it has not settled, in the order in which it got them. */
@@ -30,13 +41,9 @@ export class BrokerSubscription implements Subscription {
   readonly isPattern: boolean
   readonly #consumer: Consumer
   readonly #unsettled: DeliveryList
-  readonly #places: { readonly queue: Queue; readonly feed: Feed }[]
-  /** Puts the retained messages of its topics before all that waits. */
-  onRecall: (() => void) | undefined
-  /** Undoes what the subscription holds at the router; called once, after the unsettled deliveries have gone back. */
-  onEnd: (() => void) | undefined
-  /** Undefined: it has one filter, or is of queues. */
-  coverage: SubscriptionCoverage | undefined
+  #places: Place[]
+  /** Undefined: nothing but its places at queues. */
+  hold: Hold | undefined
   isEnded: boolean
   #credit: number
   #onDrained: ((creditLeft: number) => void) | undefined
@@ -48,9 +55,7 @@ export class BrokerSubscription implements Subscription {
     this.#consumer = consumer
     this.#unsettled = new DeliveryList()
     this.#places = []
-    this.onRecall = undefined
-    this.onEnd = undefined
-    this.coverage = undefined
+    this.hold = undefined
     this.isEnded = false
     this.#credit = 0
     this.#onDrained = undefined
@@ -71,7 +76,9 @@ export class BrokerSubscription implements Subscription {
 
   /** Takes its place at a queue. */
   join(queue: Queue, feed: Feed): void {
-    this.#places.push({ queue, feed })
+    // Most have one: an array that grows begins with room for many.
+    if (this.#places.length === 0) this.#places = [{ queue, feed }]
+    else this.#places.push({ queue, feed })
   }
 
   /** Gives up its place at one queue, which is being deleted. True if it has nothing more to wait for. */
@@ -110,7 +117,7 @@ export class BrokerSubscription implements Subscription {
   }
 
   recall(): void {
-    if (!this.isEnded) this.onRecall?.()
+    if (!this.isEnded) this.hold?.recall?.()
   }
 
   /** Lines up again at its queues, if it can take messages. */
@@ -175,13 +182,13 @@ export class BrokerSubscription implements Subscription {
   }
 
   cover(request: FilterRequest): BrokerError | undefined {
-    if (this.coverage !== undefined && !this.isEnded && request.address.kind === 'topic')
-      return this.coverage.cover(request)
+    const coverage = this.isEnded || request.address.kind === 'queue' ? undefined : this.hold?.coverage
+    if (coverage !== undefined) return coverage.coverFor(this.session, request)
     return new BrokerError('invalid-request', `this subscription cannot cover ${request.address} too`)
   }
 
   uncover(address: Address): void {
-    if (!this.isEnded) this.coverage?.uncover(address)
+    if (!this.isEnded) this.hold?.coverage?.uncover(address)
   }
 
   close(): void {
@@ -207,10 +214,11 @@ export class BrokerSubscription implements Subscription {
     this.isEnded = true
     const outcome = how === 'lost' ? failed : released
     this.#giveBack(outcome)
-    const places = this.#places.splice(0)
+    const places = this.#places
+    this.#places = []
     for (const { queue, feed } of places) queue.detach(feed)
     this.session.forget(this)
-    this.onEnd?.()
+    this.hold?.end()
   }
 
   /** What an open transaction has settled stays until that ends. */

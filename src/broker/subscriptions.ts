@@ -5,30 +5,15 @@ import type { NamedSubscriptionInfo, SubscribeRequest } from '../session.ts'
 import type { OwnerRecord, OwnerSpec } from '../store/store.ts'
 import type { Context } from './context.ts'
 import { Coverage, type CoverageHost, coveragePrefix } from './coverage.ts'
-import type { Policies, Policy } from './policy.ts'
+import { ListenerHold, NamedHold, type NamedSubscription, PatternHold } from './holds.ts'
+import type { Policies } from './policy.ts'
 import { Queue } from './queue.ts'
 import { Feed } from './rotation.ts'
 import type { QueuePattern, Router } from './router.ts'
 import { compileSelector, type Selector } from './selector/selector.ts'
 import type { BrokerSession } from './session.ts'
-import { BrokerSubscription, type SubscriptionCoverage } from './subscription.ts'
+import { BrokerSubscription } from './subscription.ts'
 import type { Binding } from './topic.ts'
-
-/** A durable or shared subscription: it has a name, and its queue outlives any one consumer. */
-interface NamedSubscription {
-  readonly key: string
-  /** Whose it is; undefined: no client's. */
-  readonly clientId: string | undefined
-  readonly name: string
-  readonly isDurable: boolean
-  readonly isShared: boolean
-  readonly selectorText: string
-  /** Whether the filter it was made with leaves out its client's messages. */
-  readonly isNoLocal: boolean
-  readonly binding: Binding
-  readonly coverage: Coverage
-  consumerCount: number
-}
 
 /** Everything that consumers hold: makes subscriptions, and keeps the named ones between connections. */
 export class Subscriptions {
@@ -94,6 +79,12 @@ export class Subscriptions {
     return undefined
   }
 
+  /** A consumer of a named subscription has gone: one that is not durable goes with the last of them. */
+  left(named: NamedSubscription): void {
+    named.consumerCount -= 1
+    if (named.consumerCount === 0 && !named.isDurable) this.#drop(named)
+  }
+
   /** Makes a durable subscription that the store has kept; its queue is filled by the caller. */
   restore(record: OwnerRecord): Queue | undefined {
     const { settings, name: key } = record.spec
@@ -151,7 +142,7 @@ export class Subscriptions {
     for (const queue of this.#router.queues) if (covers(address.levels, queue.address.levels)) attach(queue)
     const pattern: QueuePattern = { levels: address.levels, attach }
     this.#router.patterns.add(pattern)
-    subscription.onEnd = () => this.#router.patterns.delete(pattern)
+    subscription.hold = new PatternHold(this.#router.patterns, pattern)
     return subscription
   }
 
@@ -166,10 +157,10 @@ export class Subscriptions {
       const topic = this.#router.destination(address)
       if (topic instanceof BrokerError) return topic
     }
-    const policy = this.#policies.of(address)
+    const policy = this.#policies.ofSubscriber(address)
     const queue = new Queue(this.#context, {
       address,
-      policy: subscriberPolicy(policy),
+      policy,
       spec: undefined,
       isShared: false,
       subscription: undefined,
@@ -184,17 +175,12 @@ export class Subscriptions {
       selector,
       noLocal: request.noLocal === true ? session.source : undefined,
       slow: policy.slowConsumer,
-      end: (error) => subscription.end(error),
+      subscriber: subscription,
     }
     const coverage = new Coverage(this.#coverageHost, binding, undefined)
     if (request.retained !== 'none') coverage.recall(address)
     this.#feed(subscription, queue, request)
-    subscription.onRecall = () => coverage.recall(address)
-    subscription.coverage = this.#coverageOf(session, coverage)
-    subscription.onEnd = () => {
-      coverage.clear()
-      queue.delete()
-    }
+    subscription.hold = new ListenerHold(coverage, binding)
     return subscription
   }
 
@@ -239,12 +225,7 @@ export class Subscriptions {
     })
     named.consumerCount += 1
     this.#feed(subscription, named.binding.queue, request)
-    subscription.onRecall = () => named.coverage.recall(request.address)
-    if (!shared) subscription.coverage = this.#coverageOf(session, named.coverage)
-    subscription.onEnd = () => {
-      named.consumerCount -= 1
-      if (named.consumerCount === 0 && !named.isDurable) this.#drop(named)
-    }
+    subscription.hold = new NamedHold(this, named)
     return subscription
   }
 
@@ -279,7 +260,7 @@ export class Subscriptions {
       subscription: init.key,
     })
     const { filter, selector, noLocal } = init
-    const binding: Binding = { filter, queue, selector, noLocal, slow: undefined, end: undefined }
+    const binding: Binding = { filter, queue, selector, noLocal, slow: undefined, subscriber: undefined }
     const { key, clientId, name, isDurable, isShared, selectorText } = init
     const isNoLocal = noLocal !== undefined
     const coverage = new Coverage(this.#coverageHost, binding, isDurable ? key : undefined)
@@ -322,21 +303,6 @@ export class Subscriptions {
     const feed = new Feed(subscription, { priority: request.priority })
     subscription.join(queue, feed)
     queue.attach(feed)
-  }
-
-  /** What a consumer may ask of the filters of its subscription. */
-  #coverageOf(session: BrokerSession, coverage: Coverage): SubscriptionCoverage {
-    return {
-      cover: (request) => {
-        const { address, noLocal } = request
-        const refusal = session.mayReceive(address)
-        if (refusal !== undefined) return refusal
-        const topic = address.isPattern ? undefined : this.#router.destination(address)
-        if (topic instanceof BrokerError) return topic
-        return coverage.cover(request, noLocal === true ? session.source : undefined)
-      },
-      uncover: (address) => coverage.uncover(address),
-    }
   }
 
   #selectorOf(text: string | undefined): Selector | BrokerError | undefined {
@@ -388,15 +354,4 @@ function kindOf(isDurable: boolean, isShared: boolean): SubscriptionKind {
 function keyOf(kind: SubscriptionKind, clientId: string | undefined, name: string): string {
   const owner = clientId === undefined ? '-' : `${clientId.length}:${clientId}`
   return `${kind}/${owner}/${name}`
-}
-
-/** What a topic's policy means for the queue of one non-durable subscriber. */
-function subscriberPolicy(policy: Policy): Policy {
-  return {
-    ...policy,
-    messagesMax: policy.subscriberMessagesMax,
-    bytesMax: policy.subscriberBytesMax,
-    overflow: policy.slowConsumer === 'drop-oldest' ? 'drop-oldest' : 'block',
-    persistent: 'never',
-  }
 }

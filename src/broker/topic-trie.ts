@@ -1,12 +1,42 @@
 import { isHidden } from '../address.ts'
 
-interface Node<T> {
-  readonly children: Map<string, Node<T>>
-  readonly values: Set<T>
-}
+/** One level of the names that values are filed under. Most have one value or a few children: tables are made when needed. */
+class Node<T> {
+  children: Map<string, Node<T>> | undefined
+  /** The only value, or all of them. */
+  first: T | undefined
+  values: Set<T> | undefined
 
-function nodeOf<T>(): Node<T> {
-  return { children: new Map(), values: new Set() }
+  constructor() {
+    this.children = undefined
+    this.first = undefined
+    this.values = undefined
+  }
+
+  get hasValues(): boolean {
+    return this.first !== undefined || this.values !== undefined
+  }
+
+  add(value: T): void {
+    if (this.values !== undefined) this.values.add(value)
+    else if (this.first === undefined || this.first === value) this.first = value
+    else {
+      this.values = new Set([this.first, value])
+      this.first = undefined
+    }
+  }
+
+  remove(value: T): void {
+    if (this.first === value) this.first = undefined
+    this.values?.delete(value)
+    if (this.values?.size === 0) this.values = undefined
+  }
+
+  /** Adds its values to those that have been found. */
+  take(found: T[]): void {
+    if (this.first !== undefined) found.push(this.first)
+    if (this.values !== undefined) for (const value of this.values) found.push(value)
+  }
 }
 
 /**
@@ -18,35 +48,43 @@ export class TopicTrie<T> {
   readonly #root: Node<T>
 
   constructor() {
-    this.#root = nodeOf<T>()
+    this.#root = new Node()
   }
 
   add(levels: readonly string[], value: T): void {
     let node = this.#root
     for (const level of levels) {
-      let child = node.children.get(level)
+      let child = node.children?.get(level)
       if (child === undefined) {
-        child = nodeOf<T>()
+        child = new Node()
+        node.children ??= new Map()
         node.children.set(level, child)
       }
       node = child
     }
-    node.values.add(value)
+    node.add(value)
   }
 
   remove(levels: readonly string[], value: T): void {
     const path: Node<T>[] = [this.#root]
     for (const level of levels) {
-      const child = path.at(-1)?.children.get(level)
+      const child = path.at(-1)?.children?.get(level)
       if (child === undefined) return
       path.push(child)
     }
-    path.at(-1)?.values.delete(value)
+    path.at(-1)?.remove(value)
     for (let depth = levels.length; depth > 0; depth -= 1) {
       const node = path[depth]
-      if (node === undefined || node.values.size > 0 || node.children.size > 0) return
-      path[depth - 1]?.children.delete(levels[depth - 1] as string)
+      if (node === undefined || node.hasValues || node.children !== undefined) return
+      const parent = path[depth - 1]
+      parent?.children?.delete(levels[depth - 1] as string)
+      if (parent?.children?.size === 0) parent.children = undefined
     }
+  }
+
+  /** True if something is filed under a pattern that covers the name. */
+  isCovered(levels: readonly string[]): boolean {
+    return covers(this.#root, levels, 0)
   }
 
   /** Everything filed under a pattern that covers the name. */
@@ -64,33 +102,51 @@ export class TopicTrie<T> {
   }
 }
 
+function covers<T>(node: Node<T>, levels: readonly string[], depth: number): boolean {
+  const level = levels[depth]
+  const { children } = node
+  const takesWildcards = depth > 0 || !isHidden(level)
+  if (takesWildcards && children?.get('#')?.hasValues === true) return true
+  if (level === undefined) return node.hasValues
+  if (children === undefined) return false
+  if (takesWildcards) {
+    if (children.get('>')?.hasValues === true) return true
+    const one = children.get('*')
+    if (one !== undefined && covers(one, levels, depth + 1)) return true
+  }
+  const exact = children.get(level)
+  return exact !== undefined && covers(exact, levels, depth + 1)
+}
+
 function collectCovering<T>(node: Node<T>, levels: readonly string[], depth: number, found: T[]): void {
   const level = levels[depth]
-  const all = depth > 0 || !isHidden(level) ? node.children.get('#') : undefined
-  if (all !== undefined) take(all.values, found)
+  const { children } = node
+  const takesWildcards = depth > 0 || !isHidden(level)
+  if (takesWildcards) children?.get('#')?.take(found)
   if (level === undefined) {
-    take(node.values, found)
+    node.take(found)
     return
   }
-  if (depth > 0 || !isHidden(level)) {
-    const rest = node.children.get('>')
-    if (rest !== undefined) take(rest.values, found)
-    const one = node.children.get('*')
+  if (children === undefined) return
+  if (takesWildcards) {
+    children.get('>')?.take(found)
+    const one = children.get('*')
     if (one !== undefined) collectCovering(one, levels, depth + 1, found)
   }
   // The name is no pattern, but may have `>` or `#` as a level that is not the last.
-  const exact = node.children.get(level)
+  const exact = children.get(level)
   if (exact !== undefined) collectCovering(exact, levels, depth + 1, found)
 }
 
 function collectCovered<T>(node: Node<T>, pattern: readonly string[], depth: number, found: T[]): void {
   const level = pattern[depth]
   if (level === undefined) {
-    take(node.values, found)
+    node.take(found)
     return
   }
   const isLast = depth === pattern.length - 1
-  if (isLast && level === '#' && depth > 0) take(node.values, found)
+  if (isLast && level === '#' && depth > 0) node.take(found)
+  if (node.children === undefined) return
   if (isLast && (level === '>' || level === '#')) {
     for (const [name, child] of node.children) if (depth > 0 || !isHidden(name)) collectAll(child, found)
   } else if (level === '*') {
@@ -104,10 +160,6 @@ function collectCovered<T>(node: Node<T>, pattern: readonly string[], depth: num
 }
 
 function collectAll<T>(node: Node<T>, found: T[]): void {
-  take(node.values, found)
-  for (const child of node.children.values()) collectAll(child, found)
-}
-
-function take<T>(values: Iterable<T>, found: T[]): void {
-  for (const value of values) found.push(value)
+  node.take(found)
+  for (const child of node.children?.values() ?? []) collectAll(child, found)
 }

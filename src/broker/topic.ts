@@ -6,6 +6,7 @@ import type { Policy, SlowConsumer } from './policy.ts'
 import type { Queue } from './queue.ts'
 import type { Retained } from './retained.ts'
 import type { Selector } from './selector/selector.ts'
+import type { BrokerSubscription } from './subscription.ts'
 import type { TopicTrie } from './topic-trie.ts'
 
 /** One subscription's claim on the topics that its filter covers: where their messages go. */
@@ -17,8 +18,8 @@ export interface Binding {
   readonly noLocal: MessageSource | undefined
   /** What happens when a non-durable subscriber has too much waiting; undefined: the queue's own policy decides. */
   readonly slow: SlowConsumer | undefined
-  /** Ends the subscription of a consumer that is too slow. */
-  readonly end: ((error: BrokerError) => void) | undefined
+  /** Of a non-durable subscription: ended if it is too slow, and the policy says so. */
+  readonly subscriber: BrokerSubscription | undefined
 }
 
 /** All claims on topics, and a count of their changes, by which topics know that what they remember is stale. */
@@ -57,7 +58,7 @@ export class Topic {
     this.wentNowhere = false
     this.#bindings = bindings
     this.#retained = retained
-    this.#matching = []
+    this.#matching = noPlaces
     this.#version = -1
   }
 
@@ -76,7 +77,7 @@ export class Topic {
   }
 
   get isIdle(): boolean {
-    return this.#places.length === 0
+    return !this.#bindings.trie.isCovered(this.address.levels)
   }
 
   /** The strictest answer of the durable subscriptions; a non-durable one never holds up a publisher. */
@@ -127,13 +128,18 @@ export class Topic {
     if (waiting < queue.policy.messagesMax && queue.bytes < queue.policy.bytesMax) return false
     if (slow === 'drop-oldest') return false
     queue.counters.dropped += 1
-    if (slow === 'disconnect') binding.end?.(this.#bindings.tooSlow(binding))
+    if (slow === 'disconnect') binding.subscriber?.end(this.#bindings.tooSlow(binding))
     return true
   }
 }
 
+const noPlaces: readonly Place[] = []
+
 /** Claims on one queue are one place: it gets a message once. */
 function placesOf(bindings: readonly Binding[]): readonly Place[] {
+  const [only] = bindings
+  if (only === undefined) return noPlaces
+  if (bindings.length === 1) return [{ binding: only, others: undefined }]
   const byQueue = new Map<Queue, Binding[]>()
   for (const binding of bindings) {
     const same = byQueue.get(binding.queue)

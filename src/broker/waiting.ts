@@ -30,6 +30,13 @@ interface Walk {
   isOver: boolean
 }
 
+/** What in a queue waits for a time, and what calls then. */
+interface Times {
+  readonly delayed: Heap<QueuedDelivery>
+  readonly expiry: Expiry
+  readonly deadline: Deadline
+}
+
 /**
  * The messages of one queue that no consumer has: those that wait as deliveries, the backlog behind them, and those whose time has
  * not come.
@@ -39,20 +46,19 @@ export class Waiting {
   readonly #context: Context
   readonly #queue: Queue
   readonly #ready: Ready
-  readonly #expiry: Expiry
-  readonly #delayed: Heap<QueuedDelivery>
-  readonly #deadline: Deadline
+  /** Made when something is delayed or can expire: most queues never have any. */
+  #times: Times | undefined
   #lastSequence: number
   /** Stored deliveries up to this sequence may be handed out, and up to which one the store has been asked. */
   #horizon: number
   #horizonAsked: number
   /** By batch that is not on disk yet, the first sequence in it that waits for that; and the newest such batch. */
-  readonly #heldFrom: number[]
+  #heldFrom: number[] | undefined
   #heldBatch: WriteBatch | undefined
   /** The least `order` given to a retained message, which goes before everything; at most 0. */
   #firstOrder: number
-  /** Done when nobody looks through it. */
-  #walking: Promise<void>
+  /** Done when nobody looks through it; undefined: nobody ever has. */
+  #walking: Promise<void> | undefined
   /** True from the time when a sweep of the stored backlog is due until it is done. */
   #isSweeping: boolean
 
@@ -61,21 +67,19 @@ export class Waiting {
     this.#context = context
     this.#queue = queue
     this.#ready = new Ready()
-    this.#expiry = new Expiry(this.#ready)
-    this.#delayed = new Heap<QueuedDelivery>((delivery) => delivery.notBefore)
-    this.#deadline = new Deadline(context.deadlines, this)
+    this.#times = undefined
     this.#lastSequence = 0
     this.#horizon = 0
     this.#horizonAsked = 0
-    this.#heldFrom = []
+    this.#heldFrom = undefined
     this.#heldBatch = undefined
     this.#firstOrder = 0
-    this.#walking = Promise.resolve()
+    this.#walking = undefined
     this.#isSweeping = false
   }
 
   get count(): number {
-    return this.#ready.count + this.backlog.count + this.#delayed.size
+    return this.#ready.count + this.backlog.count + this.delayedCount
   }
 
   /** Those whose time has come. */
@@ -84,7 +88,7 @@ export class Waiting {
   }
 
   get delayedCount(): number {
-    return this.#delayed.size
+    return this.#times?.delayed.size ?? 0
   }
 
   /** Those whose time has come and that have a delivery. */
@@ -133,7 +137,7 @@ export class Waiting {
       forget(delivery)
       count += 1
     }
-    for (const delivery of this.#delayed.takeAll()) {
+    for (const delivery of this.#times?.delayed.takeAll() ?? []) {
       forget(delivery)
       count += 1
     }
@@ -142,7 +146,7 @@ export class Waiting {
 
   /** The queue is deleted: nothing is due any more. */
   close(): void {
-    this.#deadline.clear()
+    this.#times?.deadline.clear()
   }
 
   /** The sequence of one more message. */
@@ -206,7 +210,7 @@ export class Waiting {
   delay(delivery: QueuedDelivery, notBefore: number): void {
     delivery.state = 'delayed'
     delivery.notBefore = notBefore
-    this.#delayed.push(delivery)
+    this.#timed().delayed.push(delivery)
     this.#arm(this.#context.clock.now())
   }
 
@@ -220,7 +224,7 @@ export class Waiting {
       this.backlog.restore({ priority, count, bytes, lastSequence: record.lastSequence, mayExpire })
       bytes = 0
     }
-    this.#expiry.noteAt(this.backlog.expiryFrom)
+    this.#noteAt(this.backlog.expiryFrom)
     this.#arm(this.#context.clock.now())
   }
 
@@ -241,7 +245,7 @@ export class Waiting {
       else continue
       return true
     }
-    const delayed = this.#delayed.pop()
+    const delayed = this.#times?.delayed.pop()
     if (delayed !== undefined) this.#queue.forget(delayed)
     return delayed !== undefined
   }
@@ -251,7 +255,7 @@ export class Waiting {
    * that is here no more. One after the other, if several ask.
    */
   walk(visit: Visit): Promise<void> {
-    const walk = this.#walking.then(() => this.#walk(visit))
+    const walk = (this.#walking ?? Promise.resolve()).then(() => this.#walk(visit))
     this.#walking = walk.catch(() => undefined)
     return walk
   }
@@ -282,9 +286,10 @@ export class Waiting {
     const batch = this.#context.batch()
     if (batch === this.#heldBatch) return
     this.#heldBatch = batch
+    this.#heldFrom ??= []
     this.#heldFrom.push(sequence)
     this.#context.afterCommit(() => {
-      this.#heldFrom.shift()
+      this.#heldFrom?.shift()
       this.#context.turn.markDispatch(this.#queue)
     })
   }
@@ -294,7 +299,7 @@ export class Waiting {
    * redelivered. Asks for more in good time; if it must be waited for, the queue is marked then.
    */
   reaches(sequence: number): boolean {
-    const heldFrom = this.#heldFrom[0]
+    const heldFrom = this.#heldFrom?.[0]
     if (heldFrom !== undefined && sequence >= heldFrom) return false
     if (!this.#context.isPaging) return true
     if (sequence + horizonStep / 2 > this.#horizonAsked) {
@@ -353,14 +358,15 @@ export class Waiting {
 
   /** Called by the deadlines: something delayed is due, or it is time to look for expired messages. */
   due(now: number): void {
+    const { delayed, expiry } = this.#timed()
     const mature: QueuedDelivery[] = []
-    for (let next = this.#delayed.peek(); next !== undefined && next.notBefore <= now; next = this.#delayed.peek()) {
-      this.#delayed.pop()
+    for (let next = delayed.peek(); next !== undefined && next.notBefore <= now; next = delayed.peek()) {
+      delayed.pop()
       mature.push(next)
     }
     mature.sort((left, right) => left.notBefore - right.notBefore || left.sequence - right.sequence)
     for (const delivery of mature) this.#mature(delivery)
-    this.#expiry.sweep(now, (delivery) => this.#queue.expire(delivery))
+    expiry.sweep(now, (delivery) => this.#queue.expire(delivery))
     if (this.backlog.count > 0) this.#sweepBacklog(now)
     this.#arm(now)
   }
@@ -436,25 +442,40 @@ export class Waiting {
   }
 
   #noteExpiry(message: Message): void {
-    if (this.#expiry.note(message)) this.#arm(this.#context.clock.now())
+    if (message.expiresAt > 0 && this.#timed().expiry.note(message)) this.#arm(this.#context.clock.now())
+  }
+
+  /** Nothing of the backlog expires before this time. */
+  #noteAt(time: number): void {
+    if (time !== Number.POSITIVE_INFINITY) this.#timed().expiry.noteAt(time)
+  }
+
+  #timed(): Times {
+    this.#times ??= {
+      delayed: new Heap<QueuedDelivery>((delivery) => delivery.notBefore),
+      expiry: new Expiry(this.#ready),
+      deadline: new Deadline(this.#context.deadlines, this),
+    }
+    return this.#times
   }
 
   #sweepBacklog(now: number): void {
     for (const surfaced of this.backlog.takeExpired(now)) this.#expireSurfaced(surfaced)
     if (!this.#isSweeping && this.#context.isPaging && this.backlog.expiryFrom <= now) this.#sweepStored(now)
-    this.#expiry.noteAt(this.backlog.expiryFrom)
+    this.#noteAt(this.backlog.expiryFrom)
   }
 
   /** What is in the store is looked through when nobody else walks through it. */
   #sweepStored(now: number): void {
     this.#isSweeping = true
-    const sweep = this.#walking.then(() => this.backlog.sweepStored(now, (surfaced) => this.#expireSurfaced(surfaced)))
+    const walking = this.#walking ?? Promise.resolve()
+    const sweep = walking.then(() => this.backlog.sweepStored(now, (surfaced) => this.#expireSurfaced(surfaced)))
     this.#walking = sweep.then(() => this.#swept(), this.#context.readFailed)
   }
 
   #swept(): void {
     this.#isSweeping = false
-    if (this.backlog.count > 0) this.#expiry.noteAt(this.backlog.expiryFrom)
+    if (this.backlog.count > 0) this.#noteAt(this.backlog.expiryFrom)
     this.#arm(this.#context.clock.now())
   }
 
@@ -465,8 +486,9 @@ export class Waiting {
   }
 
   #arm(now: number): void {
-    const delayed = this.#delayed.peek()?.notBefore ?? Number.POSITIVE_INFINITY
-    const at = Math.min(delayed, this.#expiry.dueAt(now))
-    if (at !== Number.POSITIVE_INFINITY) this.#deadline.set(Math.max(at, now))
+    if (this.#times === undefined) return
+    const { deadline, delayed, expiry } = this.#times
+    const at = Math.min(delayed.peek()?.notBefore ?? Number.POSITIVE_INFINITY, expiry.dueAt(now))
+    if (at !== Number.POSITIVE_INFINITY) deadline.set(Math.max(at, now))
   }
 }

@@ -155,7 +155,6 @@ export class TcpListener {
 /** One socket. */
 class TcpWire implements Wire {
   readonly stream: Socket
-  readonly remote: string
   /** The wire as its adapter sees it. */
   readonly seen: Wire
   readonly #services: WireServices
@@ -167,14 +166,18 @@ class TcpWire implements Wire {
 
   constructor(stream: Socket, services: WireServices) {
     this.stream = stream
-    // Asked now, for nobody can say any more once the socket is closed.
-    this.remote = hostPort(stream.remoteAddress ?? '?', stream.remotePort ?? 0)
+    // Asked now, for the socket remembers it then, and nobody can say any more once it is closed.
+    stream.remoteFamily
     this.#services = services
     this.#output = undefined
     this.#unreadBytes = 0
     this.#takenBytes = 0
     this.#idleSweeps = 0
     this.seen = services.through?.(this, services) ?? this
+  }
+
+  get remote(): string {
+    return hostPort(this.stream.remoteAddress ?? '?', this.stream.remotePort ?? 0)
   }
 
   get isLocal(): boolean {
