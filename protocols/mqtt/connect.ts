@@ -1,7 +1,7 @@
 import { type Address, BrokerError } from '../../src/core.ts'
 import type { MqttOptions, PacketLimits } from './limits.ts'
 import { type Level, type MqttFault, malformed, PacketType, protocolError, Reason, varintMax } from './packet.ts'
-import { Properties, Property, willProperties } from './properties.ts'
+import { type Properties, Property, willProperties } from './properties.ts'
 import { Reader } from './reader.ts'
 import { levelCount, readTopicName } from './topics.ts'
 
@@ -49,19 +49,19 @@ const receiveMaximumDefault = 65_535
 
 const Flag = { reserved: 1, clean: 2, will: 4, willRetain: 32, password: 64, user: 128 } as const
 
-/** Reads the first packet of a connection, bytes `start` to `end`. */
+/** Reads the first packet of a connection, bytes `start` to `end`; into `properties` what it has of those. */
 export function readConnect(
   bytes: Buffer,
   start: number,
   end: number,
-  limits: PacketLimits,
+  { limits, properties }: { readonly limits: PacketLimits; readonly properties: Properties },
 ): ConnectRequest | ConnectFault {
   const reader = new Reader(bytes, start, end)
   const name = reader.text()
   const level = reader.byte()
   if (reader.fault !== undefined) return { ...reader.fault, level: undefined }
   if (!isKnown(name, level)) return unknownVersion(name, level)
-  const properties = new Properties()
+  properties.clear()
   const request = readFields(reader, level, properties, limits)
   const fault = reader.fault ?? (reader.at < end ? malformed('bytes after the payload of CONNECT') : undefined)
   return fault === undefined ? request : { reason: fault.reason, sentence: fault.sentence, level }
@@ -85,20 +85,15 @@ function readFields(reader: Reader, level: Level, properties: Properties, limits
   const keepAliveMs = reader.short() * 1000
   if (level === 5) readProperties(reader, properties, PacketType.connect)
   const cleanStart = (flags & Flag.clean) !== 0
-  const common = {
-    level,
-    cleanStart,
-    keepAliveMs,
-    expiryMs: expiryOf(level, cleanStart, properties),
-    receiveMaximum: properties.number(Property.receiveMaximum, receiveMaximumDefault),
-    packetBytesMax: properties.number(Property.maximumPacketSize, varintMax + 5),
-    topicAliasMaximum: properties.number(Property.topicAliasMaximum, 0),
-    wantsResponseInformation: properties.number(Property.requestResponse, 0) === 1,
-    wantsProblems: properties.number(Property.requestProblem, 1) === 1,
-    authMethod: properties.text(Property.authMethod),
-    authData: properties.binary(Property.authData),
-  }
-  if (common.authData !== undefined && common.authMethod === undefined) {
+  const expiryMs = expiryOf(level, cleanStart, properties)
+  const receiveMaximum = properties.number(Property.receiveMaximum, receiveMaximumDefault)
+  const packetBytesMax = properties.number(Property.maximumPacketSize, varintMax + 5)
+  const topicAliasMaximum = properties.number(Property.topicAliasMaximum, 0)
+  const wantsResponseInformation = properties.number(Property.requestResponse, 0) === 1
+  const wantsProblems = properties.number(Property.requestProblem, 1) === 1
+  const authMethod = properties.text(Property.authMethod)
+  const authData = properties.binary(Property.authData)
+  if (authData !== undefined && authMethod === undefined) {
     reader.fail(protocolError('authentication data without a method'))
   }
   const clientId = reader.text()
@@ -106,10 +101,27 @@ function readFields(reader: Reader, level: Level, properties: Properties, limits
     const sentence = `the client id has 1 to ${limits.clientIdBytesMax} bytes (limits.clientIdBytesMax)`
     reader.fail({ reason: Reason.clientIdNotValid, sentence })
   }
-  const will = (flags & Flag.will) === 0 ? undefined : readWill(reader, flags, level, limits)
+  const will = (flags & Flag.will) === 0 ? undefined : readWill(reader, flags, level, { limits, properties })
   const user = (flags & Flag.user) === 0 ? undefined : reader.text()
   const password = (flags & Flag.password) === 0 ? undefined : reader.binary().toString()
-  return { ...common, clientId, will, user, password }
+  // Every connection keeps one: a literal, since what is spread has a shape of its own.
+  return {
+    level,
+    cleanStart,
+    keepAliveMs,
+    clientId,
+    user,
+    password,
+    will,
+    expiryMs,
+    receiveMaximum,
+    packetBytesMax,
+    topicAliasMaximum,
+    wantsResponseInformation,
+    wantsProblems,
+    authMethod,
+    authData,
+  }
 }
 
 /** [MQTT-3.1.2-3] and the will flags [MQTT-3.1.2-11] to -15; a password needs a user name before MQTT 5 [MQTT-3.1.2-22]. */
@@ -143,8 +155,12 @@ export function secondsMs(seconds: number): number {
   return seconds === endless ? Number.POSITIVE_INFINITY : seconds * 1000
 }
 
-function readWill(reader: Reader, flags: number, level: Level, limits: PacketLimits): Will | undefined {
-  const properties = new Properties()
+function readWill(
+  reader: Reader,
+  flags: number,
+  level: Level,
+  { limits, properties }: { readonly limits: PacketLimits; readonly properties: Properties },
+): Will | undefined {
   const start = reader.at
   if (level === 5) readProperties(reader, properties, willProperties)
   const propertyBytes = level === 5 ? Buffer.from(reader.bytes.subarray(start, reader.at)) : Buffer.of(0)

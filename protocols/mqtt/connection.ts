@@ -8,6 +8,7 @@ import {
   type Wire,
   type WireEvents,
 } from '../../src/core.ts'
+import type { SessionLink } from './attachment.ts'
 import { Authentication, type AuthHost, type AuthMethods } from './auth.ts'
 import { type ConnectRequest, keepAliveOf, readConnect, secondsMs } from './connect.ts'
 import { Decoder, type PacketHandler } from './decoder.ts'
@@ -26,7 +27,7 @@ import {
 import { Property, PropertyWriter } from './properties.ts'
 import { faultOf, returnCode } from './reasons.ts'
 import { scramMethod } from './scram.ts'
-import type { MqttSession, SessionLink } from './session.ts'
+import type { MqttSession } from './session.ts'
 import type { Sessions } from './sessions.ts'
 
 /** A client is given up when nothing has come for this many times its keep-alive [MQTT-3.1.2-22]. */
@@ -182,7 +183,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
 
   #connect(bytes: Buffer, start: number, end: number): void {
     const { limits, serverReference } = this.#options
-    const request = readConnect(bytes, start, end, limits)
+    const request = readConnect(bytes, start, end, { limits, properties: this.#sessions.properties })
     if ('reason' in request) {
       if (request.level !== undefined) this.#refuse(request.level, request)
       this.#end(false)

@@ -1,4 +1,4 @@
-import { type Broker, BrokerError, type Session } from '../../src/core.ts'
+import { type Broker, BrokerError, type Session, SmallMap } from '../../src/core.ts'
 import { sizeFault } from './connect.ts'
 import type { SessionKeys } from './keys.ts'
 import { Lane, type LaneHost, type LaneKind, type MqttFilter } from './lane.ts'
@@ -69,8 +69,8 @@ export class Filters {
   readonly #keys: SessionKeys
   readonly #options: MqttOptions
   readonly #shares: Shares
-  #held: Map<string, Held> | undefined
-  #lanes: Map<string, Lane> | undefined
+  readonly #held: SmallMap<string, Held>
+  readonly #lanes: SmallMap<string, Lane>
   #lastNumber: number
 
   constructor(host: LaneHost, keys: SessionKeys, options: MqttOptions, shares: Shares) {
@@ -78,21 +78,21 @@ export class Filters {
     this.#keys = keys
     this.#options = options
     this.#shares = shares
-    this.#held = undefined
-    this.#lanes = undefined
+    this.#held = new SmallMap()
+    this.#lanes = new SmallMap()
     this.#lastNumber = 0
   }
 
   get count(): number {
-    return this.#held?.size ?? 0
+    return this.#held.size
   }
 
   /** Takes in what the store has kept of a subscription. */
   restore(number: number, value: Uint8Array): void {
-    const stored = JSON.parse(Buffer.from(value).toString()) as Omit<FilterOptions, 'retainHandling'>
+    const stored = JSON.parse(Buffer.from(value).toString()) as StoredFilter
     const read = readFilter(stored.text)
     if (read instanceof BrokerError) return
-    const filter = { ...stored, address: read.address, group: read.group }
+    const filter = filterOf(stored, read)
     this.#set({ filter, lane: undefined, number })
     this.#lastNumber = Math.max(this.#lastNumber, number)
     if (filter.group !== undefined) this.#shares.join(nameOf(filter, 'shared'))
@@ -100,7 +100,7 @@ export class Filters {
 
   /** The connection is there: what the session has subscribed to comes to it again. */
   attach(session: Session): void {
-    for (const held of this.#held?.values() ?? []) {
+    for (const held of this.#held.values()) {
       const lane = this.#put(held.filter, session, true, 'none')
       this.#set({ ...held, lane: lane instanceof BrokerError ? undefined : lane })
     }
@@ -110,7 +110,7 @@ export class Filters {
   /** What is under way for filters that have been given up. */
   #attachRest(session: Session): void {
     const held = session.findSubscription(heldName)
-    if (held === undefined || this.#lanes?.has(heldName) === true) return
+    if (held === undefined || this.#lanes.has(heldName)) return
     const lane = new Lane(this.#host, heldName, 'held', { isPresettled: false, isDurable: true })
     const { address } = held
     const subscription = session.subscribe({
@@ -123,19 +123,18 @@ export class Filters {
     })
     if (subscription instanceof BrokerError) return
     lane.subscription = subscription
-    this.#lanes ??= new Map()
     this.#lanes.set(heldName, lane)
   }
 
   /** The connection has gone, and with it the core's session. */
   detach(): void {
-    this.#lanes = undefined
-    for (const held of this.#held?.values() ?? []) this.#set({ ...held, lane: undefined })
+    this.#lanes.clear()
+    for (const held of this.#held.values()) this.#set({ ...held, lane: undefined })
   }
 
   /** Lets messages come to all subscriptions. */
   open(window: number): void {
-    for (const lane of this.#lanes?.values() ?? []) lane.open(window)
+    for (const lane of this.#lanes.values()) lane.open(window)
   }
 
   /**
@@ -148,16 +147,12 @@ export class Filters {
     if (read.group !== undefined && options.noLocal) {
       return protocolError(`no local for the shared subscription "${options.text}" [MQTT-3.8.3-4]`)
     }
-    const before = this.#held?.get(options.text)
+    const before = this.#held.get(options.text)
     if (before === undefined && this.count >= this.#options.subscriptionsMax) return Reason.quotaExceeded
-    const { retainHandling, ...asked } = options
-    // What one of several consumers has not acknowledged goes to another: once and only once cannot be granted (4.8.2).
-    const isCompeting = read.group !== undefined || read.address.kind === 'queue'
-    const rest = { ...asked, qos: isCompeting ? Math.min(asked.qos, 1) : asked.qos }
-    const filter: MqttFilter = { ...rest, address: read.address, group: read.group }
+    const filter = filterOf(options, read)
     const isSameLane = before?.lane !== undefined && isSame(before, filter)
     if (before !== undefined && !isSameLane) this.#leave(before, session)
-    const handling = retainedOf[retainHandling] ?? 'none'
+    const handling = retainedOf[options.retainHandling] ?? 'none'
     const retained = before !== undefined && handling === 'if-new' ? 'none' : handling
     const lane = this.#put(filter, session, isDurable, retained)
     if (lane instanceof BrokerError) {
@@ -166,7 +161,7 @@ export class Filters {
     }
     const number = isDurable ? before?.number || this.#lastNumber + 1 : 0
     this.#lastNumber = Math.max(this.#lastNumber, number)
-    if (number > 0) session.putState(this.#keys.filter(number), Buffer.from(JSON.stringify(rest)))
+    if (number > 0) session.putState(this.#keys.filter(number), Buffer.from(JSON.stringify(storedOf(filter))))
     this.#set({ filter, lane, number })
     if (filter.group !== undefined && !isSameLane) this.#shares.join(lane.name)
     return filter.qos
@@ -175,7 +170,7 @@ export class Filters {
   /** Returns the reason code of an UNSUBACK. */
   unsubscribe(text: string, session: Session): number {
     const read = readFilter(text)
-    const held = this.#held?.get(text)
+    const held = this.#held.get(text)
     if (read instanceof BrokerError) return Reason.topicFilterInvalid
     if (held === undefined) return Reason.noSubscriptionExisted
     this.#leave(held, session)
@@ -185,21 +180,21 @@ export class Filters {
 
   /** The broker has ended a lane: its filters are gone. */
   ended(lane: Lane): void {
-    this.#lanes?.delete(lane.name)
-    for (const held of [...(this.#held?.values() ?? [])]) if (held.lane === lane) this.#held?.delete(held.filter.text)
+    this.#lanes.delete(lane.name)
+    for (const held of [...this.#held.values()]) if (held.lane === lane) this.#held.delete(held.filter.text)
   }
 
   /** The session ends: forgets everything, in the store too. The core's session has ended before. */
   discard(broker: Broker): void {
-    for (const { filter, number } of this.#held?.values() ?? []) {
+    for (const { filter, number } of this.#held.values()) {
       if (number > 0) broker.putState(this.#keys.filter(number), undefined)
       if (filter.group !== undefined) this.#shares.leave(nameOf(filter, 'shared'))
     }
     for (const { name } of broker.subscriptionsOf(this.#host.clientId)) {
       if (name === heldName || name.startsWith(selectedPrefix)) broker.deleteSubscription(this.#host.clientId, name)
     }
-    this.#held = undefined
-    this.#lanes = undefined
+    this.#held.clear()
+    this.#lanes.clear()
   }
 
   #read(options: FilterOptions): Filter | number {
@@ -219,7 +214,7 @@ export class Filters {
   ): Lane | BrokerError {
     const kind = kindOf(filter)
     const name = nameOf(filter, kind)
-    const found = this.#lanes?.get(name)
+    const found = this.#lanes.get(name)
     if (found !== undefined) return this.#join(found, filter, retained)
     const lane = this.#makeLane(name, kind, filter, isDurable)
     const held = lane.isDurable && kind !== 'shared' ? session.findSubscription(name) : undefined
@@ -236,7 +231,6 @@ export class Filters {
     })
     if (subscription instanceof BrokerError) return subscription
     lane.subscription = subscription
-    this.#lanes ??= new Map()
     this.#lanes.set(name, lane)
     const isNew = held === undefined && retained === 'if-new'
     return this.#join(lane, filter, isNew ? 'send' : retained)
@@ -267,21 +261,35 @@ export class Filters {
       lane.subscription?.uncover(filter.address)
       return
     }
-    this.#lanes?.delete(lane.name)
+    this.#lanes.delete(lane.name)
     lane.subscription?.close()
     if (lane.kind === 'shared') this.#shares.leave(lane.name)
     else if (lane.isDurable) session.deleteSubscription(lane.name)
   }
 
   #forget({ filter, number }: Held, session: Session): void {
-    this.#held?.delete(filter.text)
+    this.#held.delete(filter.text)
     if (number > 0) session.putState(this.#keys.filter(number), undefined)
   }
 
   #set(held: Held): void {
-    this.#held ??= new Map()
     this.#held.set(held.filter.text, held)
   }
+}
+
+/** What the store keeps of a filter. */
+type StoredFilter = Omit<FilterOptions, 'retainHandling'>
+
+/** What one of several consumers has not acknowledged goes to another: QoS 2 cannot be granted to those (4.8.2). */
+function filterOf({ id, noLocal, qos, retainAsPublished, selector, text }: StoredFilter, read: Filter): MqttFilter {
+  const { address, group } = read
+  const isCompeting = group !== undefined || address.kind === 'queue'
+  // Each of a session's own: a literal, since what is spread has a shape of its own.
+  return { text, address, group, qos: isCompeting ? Math.min(qos, 1) : qos, noLocal, retainAsPublished, id, selector }
+}
+
+function storedOf({ id, noLocal, qos, retainAsPublished, selector, text }: MqttFilter): StoredFilter {
+  return { text, qos, noLocal, retainAsPublished, id, selector }
 }
 
 /** True if the filter can stay in the lane where it is. */

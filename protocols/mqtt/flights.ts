@@ -1,10 +1,9 @@
 import type { Broker, Delivery, Session } from '../../src/core.ts'
-import { type ByteSink, writeAck } from './encoder.ts'
+import type { Attachment } from './attachment.ts'
+import { writeAck } from './encoder.ts'
 import type { SessionKeys } from './keys.ts'
 import { dupFlag, type Grant, type Lane, lastGrant } from './lane.ts'
-import { type Level, PacketType, Reason } from './packet.ts'
-import type { Replies } from './replies.ts'
-import type { Sender } from './sender.ts'
+import { PacketType, Reason } from './packet.ts'
 
 /** Where an exchange with the client is (4.3): PUBLISH sent and PUBACK or PUBREC awaited, or PUBREL sent and PUBCOMP awaited. */
 const Phase = { published: 1, published2: 2, released: 3 } as const
@@ -25,17 +24,6 @@ interface Reserved {
   readonly isKept: boolean
 }
 
-/** What the sending of QoS 1 and 2 needs of a connected session. */
-export interface FlightLink {
-  readonly session: Session
-  readonly sender: Sender
-  readonly replies: Replies
-  readonly output: ByteSink
-  readonly level: Level
-  /** Messages that may be on their way at a time. */
-  readonly window: number
-}
-
 const idMax = 65_535
 const slotsMin = 16
 
@@ -48,7 +36,7 @@ const slotsMin = 16
 export class Flights {
   readonly #keys: SessionKeys
   readonly #broker: Broker
-  #link: FlightLink | undefined
+  #attached: Attachment | undefined
   #slots: (Flight | undefined)[]
   #count: number
   #lastId: number
@@ -63,7 +51,7 @@ export class Flights {
   constructor(keys: SessionKeys, broker: Broker) {
     this.#keys = keys
     this.#broker = broker
-    this.#link = undefined
+    this.#attached = undefined
     this.#slots = []
     this.#count = 0
     this.#lastId = 0
@@ -74,15 +62,15 @@ export class Flights {
   }
 
   /** The client is there: it is told again what it was told before [MQTT-4.4.0-1]. */
-  attach(link: FlightLink): void {
-    this.#link = link
+  attach(attached: Attachment): void {
+    this.#attached = attached
     const released = this.#slots.filter((flight) => flight?.phase === Phase.released)
-    for (const flight of released) if (flight !== undefined) this.#release(flight.id, link)
+    for (const flight of released) if (flight !== undefined) this.#release(flight.id, attached)
   }
 
   /** The client has gone: what it has not acknowledged is about to go back to the core, and keeps its id. */
   detach(): void {
-    this.#link = undefined
+    this.#attached = undefined
     this.#waiting = []
     this.#waitingHead = 0
     for (const flight of this.#slots) {
@@ -122,10 +110,11 @@ export class Flights {
 
   /** Sends a message of QoS 1 or 2, or keeps it until there is room. */
   send(lane: Lane, delivery: Delivery): void {
-    const link = this.#link
-    if (link === undefined) return
-    if (this.#count >= link.window || this.#waiting.length > this.#waitingHead) this.#waiting.push({ lane, delivery })
-    else this.#start(lane, delivery, link)
+    const attached = this.#attached
+    if (attached === undefined) return
+    if (this.#count >= attached.window || this.#waiting.length > this.#waitingHead)
+      this.#waiting.push({ lane, delivery })
+    else this.#start(lane, delivery, attached)
   }
 
   /** True if the delivery had a packet id when an earlier connection ended. */
@@ -142,11 +131,11 @@ export class Flights {
 
   /** PUBREC: the client has the message; that is on disk before the PUBREL leaves. */
   received(id: number, reason: number): void {
-    const link = this.#link
-    if (link === undefined) return
+    const attached = this.#attached
+    if (attached === undefined) return
     const flight = this.#find(id)
     if (flight === undefined || flight.phase === Phase.published) {
-      if (reason < Reason.unspecified) writeAck(link.output, PacketType.pubrel, id, Reason.packetIdNotFound, link.level)
+      if (reason < Reason.unspecified) this.#unknown(id, attached)
       return
     }
     if (reason >= Reason.unspecified) {
@@ -156,10 +145,10 @@ export class Flights {
     const { lane, delivery } = flight
     if (flight.phase === Phase.published2 && lane !== undefined && delivery !== undefined) {
       lane.done(delivery)
-      if (flight.isKept) link.session.putState(this.#keys.sent(id), Buffer.from(receivedMark))
+      if (flight.isKept) attached.session.putState(this.#keys.sent(id), Buffer.from(receivedMark))
       this.#put({ id, lane: undefined, delivery: undefined, phase: Phase.released, isKept: flight.isKept })
     }
-    this.#release(id, link)
+    this.#release(id, attached)
   }
 
   /** PUBCOMP. */
@@ -171,12 +160,16 @@ export class Flights {
     this.#pump()
   }
 
-  /** The PUBREL leaves once what the client has received is safe. */
-  #release(id: number, { session, replies }: FlightLink): void {
-    replies.add(session.sync(), PacketType.pubrel, id, Reason.success)
+  #unknown(id: number, { link: { output, request } }: Attachment): void {
+    writeAck(output, PacketType.pubrel, id, Reason.packetIdNotFound, request.level)
   }
 
-  #start(lane: Lane, delivery: Delivery, link: FlightLink): void {
+  /** The PUBREL leaves once what the client has received is safe. */
+  #release(id: number, { session, syncReplies }: Attachment): void {
+    syncReplies.add(session.sync(), PacketType.pubrel, id, Reason.success)
+  }
+
+  #start(lane: Lane, delivery: Delivery, { session, syncReplies }: Attachment): void {
     const { message } = delivery
     const known = this.#reserved === undefined ? undefined : this.#claim(lane, delivery)
     if (known !== undefined) {
@@ -194,10 +187,10 @@ export class Flights {
       return
     }
     const id = this.#freeId()
-    const isKept = this.#keepId(id, qos, lane, delivery, link)
+    const isKept = this.#keepId(id, qos, lane, delivery, session)
     this.#put({ id, lane, delivery, phase: qos === 1 ? Phase.published : Phase.published2, isKept })
     const flags = lane.flagsOf(delivery, grant, qos)
-    if (qos === 2 && isKept) link.replies.defer(link.session.sync(), () => this.#write(id, delivery, flags, grant))
+    if (qos === 2 && isKept) syncReplies.defer(session.sync(), () => this.#write(id, delivery, flags, grant))
     else this.#write(id, delivery, flags, grant)
   }
 
@@ -209,17 +202,17 @@ export class Flights {
   }
 
   /** Has the store keep an id that is to outlive the broker. True if it does. */
-  #keepId(id: number, qos: number, lane: Lane, delivery: Delivery, { session }: FlightLink): boolean {
+  #keepId(id: number, qos: number, lane: Lane, delivery: Delivery, session: Session): boolean {
     if (!lane.isDurable || lane.isCompeting || (qos === 1 && delivery.message.expiresAt === 0)) return false
     const kept = Buffer.from(`${qos}/${placeOf(lane, delivery)}`)
     return session.putState(this.#keys.sent(id), kept) === undefined
   }
 
   #write(id: number, delivery: Delivery, flags: number, grant: Grant): void {
-    const link = this.#link
+    const sender = this.#attached?.sender
     const flight = this.#find(id)
-    if (link === undefined || flight?.lane === undefined || flight.delivery !== delivery) return
-    if (link.sender.send(delivery.message, flags, id, grant.ids)) return
+    if (sender === undefined || flight?.lane === undefined || flight.delivery !== delivery) return
+    if (sender.send(delivery.message, flags, id, grant.ids)) return
     // [MQTT-3.1.2-25]: as if it had been sent and acknowledged; what a queue holds is for others.
     this.#finish(flight, Reason.packetTooLarge)
   }
@@ -238,11 +231,12 @@ export class Flights {
   }
 
   #pump(): void {
-    const link = this.#link
-    while (link !== undefined && this.#waitingHead < this.#waiting.length && this.#count < link.window) {
+    const attached = this.#attached
+    if (attached === undefined) return
+    while (this.#waitingHead < this.#waiting.length && this.#count < attached.window) {
       const next = this.#waiting[this.#waitingHead]
       this.#waitingHead += 1
-      if (next !== undefined) this.#start(next.lane, next.delivery, link)
+      if (next !== undefined) this.#start(next.lane, next.delivery, attached)
     }
     if (this.#waitingHead > 0 && this.#waitingHead === this.#waiting.length) {
       this.#waiting.length = 0
@@ -251,7 +245,7 @@ export class Flights {
   }
 
   #forgetId({ id, isKept }: Flight): void {
-    if (isKept) this.#link?.session.putState(this.#keys.sent(id), undefined)
+    if (isKept) this.#attached?.session.putState(this.#keys.sent(id), undefined)
   }
 
   #find(id: number): Flight | undefined {

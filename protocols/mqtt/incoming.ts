@@ -1,28 +1,14 @@
-import { type Address, BrokerError, type Session } from '../../src/core.ts'
-import { addressOfTopic, type ConnectRequest, hasWildcard } from './connect.ts'
+import { type Address, BrokerError } from '../../src/core.ts'
+import type { Attachment } from './attachment.ts'
+import { addressOfTopic, hasWildcard } from './connect.ts'
 import { type Payload, toMessage } from './content.ts'
-import { type ByteSink, writeAckWith } from './encoder.ts'
+import { writeAckWith } from './encoder.ts'
 import type { SessionKeys } from './keys.ts'
 import type { MqttOptions } from './limits.ts'
 import { type MqttFault, malformed, PacketType, protocolError, Reason } from './packet.ts'
 import { type Properties, Property, PropertyWriter } from './properties.ts'
 import { publishReason } from './reasons.ts'
-import type { Replies } from './replies.ts'
 import { isUtf8 } from './utf8.ts'
-
-/** What the receiving of messages needs of a connected session. */
-export interface IncomingLink {
-  readonly session: Session
-  readonly replies: Replies
-  /** For what is no PUBLISH. */
-  readonly syncReplies: Replies
-  readonly link: {
-    readonly request: ConnectRequest
-    readonly output: ByteSink
-    /** Milliseconds since the epoch, when the bytes being read came in. */
-    readonly now: number
-  }
-}
 
 /** Topic names that are remembered with their addresses, by all connections of a listener. */
 const addressesKept = 16_384
@@ -82,7 +68,7 @@ export class Incoming {
   readonly #options: MqttOptions
   readonly #addresses: Addresses
   readonly #packet: PublishPacket
-  #link: IncomingLink | undefined
+  #attached: Attachment | undefined
   /** Packet ids of QoS 2 that have come and are not released. */
   #received: Set<number> | undefined
   #aliases: Map<number, Address> | undefined
@@ -95,7 +81,7 @@ export class Incoming {
     this.#options = options
     this.#addresses = addresses
     this.#packet = packet
-    this.#link = undefined
+    this.#attached = undefined
     this.#received = undefined
     this.#aliases = undefined
     this.#lastTopic = undefined
@@ -103,13 +89,13 @@ export class Incoming {
     this.#refusal = undefined
   }
 
-  attach(link: IncomingLink): void {
-    this.#link = link
+  attach(attached: Attachment): void {
+    this.#attached = attached
     this.#aliases = undefined
   }
 
   detach(): void {
-    this.#link = undefined
+    this.#attached = undefined
     this.#aliases = undefined
   }
 
@@ -130,8 +116,8 @@ export class Incoming {
 
   /** A PUBLISH (3.3); its variable header and payload are bytes `start` to `end`. `isDurable`: the session is kept. */
   publish(first: number, bytes: Buffer, start: number, end: number, isDurable: boolean): MqttFault | undefined {
-    const link = this.#link
-    if (link === undefined) return undefined
+    const attached = this.#attached
+    if (attached === undefined) return undefined
     const packet = this.#packet
     const qos = (first >> 1) & 3
     if (qos === 3 || (qos === 0 && (first & 8) !== 0)) return malformed('PUBLISH with impossible flags [MQTT-3.3.1-4]')
@@ -146,12 +132,12 @@ export class Incoming {
     packet.retain = (first & 1) !== 0
     packet.id = qos > 0 ? ((bytes[topicEnd] as number) << 8) | (bytes[topicEnd + 1] as number) : 0
     if (qos > 0 && packet.id === 0) return malformed('PUBLISH with the packet id 0 [MQTT-2.2.1-3]')
-    const fault = link.link.request.level === 5 ? readProperties(packet) : packet.properties.clear()
+    const fault = attached.link.request.level === 5 ? readProperties(packet) : packet.properties.clear()
     if (fault !== undefined) return fault
     const address = this.#addressOf(start + 2, topicEnd)
     if (!('kind' in address)) return address
-    if (qos > 0) return this.#sendSurely(link, address, isDurable)
-    this.#send(link, address)
+    if (qos > 0) return this.#sendSurely(attached, address, isDurable)
+    this.#send(attached, address)
     // [MQTT-3.3.5-2]: QoS 0 has no answer.
     this.#refusal = undefined
     return undefined
@@ -159,16 +145,16 @@ export class Incoming {
 
   /** PUBREL: the id is free again, and that is on disk before the PUBCOMP leaves. */
   released(id: number): void {
-    const link = this.#link
-    if (link === undefined) return
-    const { session, syncReplies } = link
+    const attached = this.#attached
+    if (attached === undefined) return
+    const { session, syncReplies } = attached
     const isKnown = this.#received?.delete(id) ?? false
     if (isKnown) session.putState(this.#keys.received(id), undefined)
     syncReplies.add(session.sync(), PacketType.pubcomp, id, isKnown ? Reason.success : Reason.packetIdNotFound)
   }
 
-  #sendSurely(link: IncomingLink, address: Address, isDurable: boolean): MqttFault | undefined {
-    const { session, replies } = link
+  #sendSurely(attached: Attachment, address: Address, isDurable: boolean): MqttFault | undefined {
+    const { link, replies, session } = attached
     const { id, qos } = this.#packet
     const type = qos === 2 ? PacketType.pubrec : PacketType.puback
     if (qos === 2 && this.#received?.has(id) === true) {
@@ -176,16 +162,16 @@ export class Incoming {
       replies.add(session.sync(), type, id, Reason.success)
       return undefined
     }
-    const is5 = link.link.request.level === 5
+    const is5 = link.request.level === 5
     if (is5 && replies.pubackCount + (this.#received?.size ?? 0) >= this.#options.receiveMax) {
       const sentence = `more than ${this.#options.receiveMax} messages unacknowledged (receiveMax) [MQTT-3.3.4-7]`
       return { reason: Reason.receiveMaximumExceeded, sentence }
     }
-    const number = this.#send(link, address)
+    const number = this.#send(attached, address)
     const refusal = this.#refusal
     if (refusal !== undefined) {
       this.#refusal = undefined
-      return this.#refuse(link, number, type, refusal)
+      return this.#refuse(attached, number, type, refusal)
     }
     if (qos === 2) {
       this.restore(id)
@@ -195,15 +181,14 @@ export class Incoming {
     return undefined
   }
 
-  #send({ session, link }: IncomingLink, address: Address): number {
+  #send({ link, session }: Attachment, address: Address): number {
     const { qos, retain } = this.#packet
     return session.send(toMessage({ address, qos, retain, now: link.now, source: session.source }, this.#packet))
   }
 
   /** Says no in MQTT 5; before that there is no such word, and the connection ends [MQTT-3.3.5-2]. */
-  #refuse(link: IncomingLink, number: number, type: PacketType, error: BrokerError): MqttFault | undefined {
-    const { replies } = link
-    const { output, request } = link.link
+  #refuse({ link, replies }: Attachment, number: number, type: PacketType, error: BrokerError): MqttFault | undefined {
+    const { output, request } = link
     const { id } = this.#packet
     const reason = publishReason(error)
     if (request.level < 5) return { reason, sentence: error.message }
@@ -223,7 +208,7 @@ export class Incoming {
     if (last !== undefined && last.length === end - start && isEqual(last, bytes, start)) {
       return this.#lastAddress as Address
     }
-    if (start === end && this.#link?.link.request.level === 5) {
+    if (start === end && this.#attached?.link.request.level === 5) {
       return protocolError('an empty topic name without a topic alias')
     }
     const address = this.#addresses.read(bytes, start, end)

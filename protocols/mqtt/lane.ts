@@ -7,6 +7,7 @@ import {
   type Delivery,
   type Message,
   released,
+  SmallMap,
   type Subscription,
 } from '../../src/core.ts'
 import { publishedQos } from './content.ts'
@@ -55,8 +56,10 @@ export type LaneKind =
   | 'shared'
   | 'queue'
 
+const noIds: readonly number[] = []
+
 /** Of a message under way for a filter that has been given up. */
-export const lastGrant: Grant = { qos: 2, retainAsPublished: false, ids: [] }
+export const lastGrant: Grant = { qos: 2, retainAsPublished: false, ids: noIds }
 
 /** Credit of a lane whose messages need no acknowledgement: what the peer has not read is bounded by the wire. */
 const endlessCredit = 2 ** 30
@@ -77,7 +80,7 @@ export class Lane implements Consumer {
   readonly isDurable: boolean
   subscription: Subscription | undefined
   readonly #host: LaneHost
-  readonly #filters: Map<string, MqttFilter>
+  readonly #filters: SmallMap<string, MqttFilter>
   #only: Grant | undefined
   #hasNoLocal: boolean
   #grants: Map<string, Grant> | undefined
@@ -89,7 +92,7 @@ export class Lane implements Consumer {
     this.isDurable = how.isDurable
     this.subscription = undefined
     this.#host = host
-    this.#filters = new Map()
+    this.#filters = new SmallMap()
     this.#only = undefined
     this.#hasNoLocal = false
     this.#grants = undefined
@@ -217,6 +220,6 @@ function merged(filters: readonly MqttFilter[]): Grant {
   return {
     qos: Math.max(...filters.map(({ qos }) => qos)),
     retainAsPublished: filters.some(({ retainAsPublished }) => retainAsPublished),
-    ids: filters.flatMap(({ id }) => (id > 0 ? [id] : [])),
+    ids: filters.every(({ id }) => id === 0) ? noIds : filters.flatMap(({ id }) => (id > 0 ? [id] : [])),
   }
 }

@@ -1,4 +1,5 @@
 import { type Broker, BrokerError, type Identity } from '../../src/core.ts'
+import type { SessionLink } from './attachment.ts'
 import type { ConnectRequest } from './connect.ts'
 import { Shares } from './filters.ts'
 import { Addresses, PublishPacket } from './incoming.ts'
@@ -8,7 +9,7 @@ import { type MqttFault, Reason } from './packet.ts'
 import { Properties } from './properties.ts'
 import { faultOf } from './reasons.ts'
 import { Encoded } from './sender.ts'
-import { MqttSession, type SessionLink, type SessionServices } from './session.ts'
+import { MqttSession, type SessionServices } from './session.ts'
 import { publishWill } from './will.ts'
 
 export interface OpenedSession {
