@@ -203,7 +203,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
 
   sharedProducer(address: string): Producer<Payload> {
     const found = this.#shared.get(address)
-    if (found !== undefined) return found
+    if (found?.isClosed === false) return found
     if (this.#shared.size >= sharedProducersMax) this.#dropOldest()
     const made = new Producer<Payload>(this.hub, address, {}, undefined)
     this.#shared.set(address, made)
@@ -212,7 +212,9 @@ export class Connection implements DestinationHost, AsyncDisposable {
 
   /** The producer for sends to anywhere. */
   get anonymous(): Producer<Payload> {
-    this.#anonymous ??= new Producer<Payload>(this.hub, undefined, {}, undefined)
+    if (this.#anonymous?.isClosed !== false) {
+      this.#anonymous = new Producer<Payload>(this.hub, undefined, {}, undefined)
+    }
     return this.#anonymous
   }
 

@@ -101,13 +101,14 @@ export class Destination<T = unknown> {
     options: SendOptions & WaitOptions & { readonly reply?: Codec<Reply> } = {},
   ): Promise<Message<Reply>> {
     const { inbox, hub, timeout: general } = this.#host
-    const { timeout = general ?? requestMsDefault, signal, reply: _reply, ...rest } = options
+    const { timeout = general ?? requestMsDefault, signal, reply, ...rest } = options
     const replyTo = await within(inbox.address(), 'the request', { signal, timeout }, hub.environment)
     const { correlationId, answer, forget } = inbox.expect()
     const send = { persistent: false, ttl: timeout, ...rest, replyTo, correlationId }
     try {
       await this.send(value, { ...send, signal, timeout })
-      return (await within(answer, 'the request', { signal, timeout }, hub.environment)) as Message<Reply>
+      const message = await within(answer, 'the request', { signal, timeout }, hub.environment)
+      return reply === undefined ? (message as Message<Reply>) : message.as(reply)
     } catch (error) {
       if (error instanceof TimeoutError && (await this.inspect().catch(() => undefined))?.consumers === 0) {
         throw new NoRespondersError(this.address)

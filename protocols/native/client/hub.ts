@@ -108,6 +108,10 @@ export class Hub implements PeerEvents {
   }
 
   addProducer(link: ProducerEnd): void {
+    if (this.#closedBy !== undefined) {
+      link.closed(this.#closedBy)
+      return
+    }
     this.#producers.set(link.link, link)
     if (this.#peer !== undefined) link.reopen(this.#peer)
   }
@@ -170,7 +174,7 @@ export class Hub implements PeerEvents {
   attach({ peer, welcome }: Dialled): void {
     this.#peer = peer
     this.#clockOffsetMs = welcome.clockOffsetMs
-    for (const link of [...this.#producers.values(), ...this.#consumers.values()]) link.reopen(peer)
+    for (const link of this.#links) link.reopen(peer)
     this.#events.connected(welcome)
     const lost = this.#lostEarly
     this.#lostEarly = undefined
@@ -181,7 +185,7 @@ export class Hub implements PeerEvents {
   close(error: ManifoldError = closed()): void {
     if (this.#closedBy !== undefined) return
     this.#closedBy = error
-    for (const link of [...this.#producers.values(), ...this.#consumers.values()]) link.closed(error)
+    for (const link of this.#links) link.closed(error)
     this.#producers.clear()
     this.#consumers.clear()
     this.#forgetAsked(error)
@@ -189,10 +193,6 @@ export class Hub implements PeerEvents {
 
   get producers(): Iterable<ProducerEnd> {
     return this.#producers.values()
-  }
-
-  get consumers(): Iterable<ConsumerEnd> {
-    return this.#consumers.values()
   }
 
   ok(corr: number, fields: FieldMap): void {
@@ -243,11 +243,16 @@ export class Hub implements PeerEvents {
     this.#peer = undefined
     this.#epoch += 1
     this.#touched = []
-    for (const link of [...this.#producers.values(), ...this.#consumers.values()]) link.interrupted(error)
+    for (const link of this.#links) link.interrupted(error)
     this.#forgetAsked(
       new ConnectionError(error.code, error.message, { retryable: true, outcome: 'unknown', cause: error }),
     )
     this.#events.interrupted(error)
+  }
+
+  /** As they are now, whatever is opened or closed meanwhile. */
+  get #links(): readonly Link[] {
+    return [...this.#producers.values(), ...this.#consumers.values()]
   }
 
   #forgetAsked(error: ManifoldError): void {

@@ -65,6 +65,11 @@ export class Message<T = unknown> {
     this.#section = undefined
   }
 
+  /** The same message with a body that another codec decodes; one of the two is to be settled. */
+  as<Other>(codec: Codec<Other>): Message<Other> {
+    return new Message(this.#arrival, this.#origin, this.epoch, codec)
+  }
+
   /** Number of the delivery on its link. */
   get number(): number {
     return this.#arrival.number

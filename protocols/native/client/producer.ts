@@ -106,6 +106,11 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     hub.addProducer(this)
   }
 
+  /** Whether it has been closed, by whomever: nothing can be sent any more. */
+  get isClosed(): boolean {
+    return this.#endedBy !== undefined
+  }
+
   /** Sends without an answer yet. */
   get pendingCount(): number {
     return this.#queue.length - this.#front

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { bytes, json, list, ManifoldError, map, t, text } from '../../../../src/client.ts'
+import { openAccess } from '../../../../src/broker/access.ts'
+import { bytes, type Codec, json, list, ManifoldError, map, t, text } from '../../../../src/client.ts'
+import { BrokerError } from '../../../../src/errors.ts'
 import { type Carrier, carriers, NativeBroker } from '../../../support/native-broker.ts'
 
 let broker: NativeBroker
@@ -285,6 +287,18 @@ describe.each(carriers)('over %s', (carrier) => {
       for (let count = 0; count < 5; count += 1) await messages.next()
       await Promise.all(sends)
       expect(sent).toEqual([0, 1, 2, 3, 4])
+    })
+
+    test('to what was refused before is tried anew', async () => {
+      let denied: BrokerError | undefined = new BrokerError('not-authorised', 'not now')
+      await opened({ access: { ...openAccess, authorise: () => denied } })
+      const client = await broker.connect()
+      expect((await failure(client.queue('q').send('a'))).code).toBe('not-authorised')
+      expect((await failure(client.send('queue://q', 'b'))).code).toBe('not-authorised')
+      denied = undefined
+      await client.queue('q').send('c')
+      await client.send('queue://q', 'd')
+      expect((await client.queue('q').receive())?.text).toBe('c')
     })
 
     test('of what the broker refuses rejects with its words, and the others go on', async () => {
@@ -625,6 +639,18 @@ describe.each(carriers)('over %s', (carrier) => {
       expect(answers.map((answer) => answer.body.twice)).toEqual([2, 4, 6])
     })
 
+    test('has its answer decoded as it asks', async () => {
+      await opened()
+      const client = await broker.connect()
+      client.queue('double').process((message) => ({ twice: (message.json<{ n: number }>()?.n ?? 0) * 2 }))
+      const twice: Codec<number> = {
+        encode: (value) => ({ twice: value }),
+        decode: (message) => message.json<{ twice: number }>().twice,
+      }
+      const answer = await client.queue('double').request({ n: 4 }, { reply: twice })
+      expect(answer.body).toBe(8)
+    })
+
     test('that nobody can answer says so when its time is over', async () => {
       const client = await (await opened()).connect()
       await client.queue('nobody').declare()
@@ -662,6 +688,30 @@ describe.each(carriers)('over %s', (carrier) => {
       const next = await broker.connect()
       expect((await next.queue('q').inspect()).messages).toBe(0)
       expect((await next.queue('other').inspect()).messages).toBe(1)
+    })
+
+    test('leaves nothing that waits for ever', async () => {
+      const client = await (await opened()).connect()
+      const used = client.queue('used')
+      await used.send('x')
+      await client.close()
+      const fresh = client.queue('fresh')
+      const calls = [
+        ...[used, fresh].flatMap((queue) => [
+          queue.send('x'),
+          queue.producer().send('x'),
+          queue.receive(),
+          queue.request('x'),
+          queue.inspect(),
+          queue.consume(() => undefined).started,
+        ]),
+        client.send('queue://q', 'x'),
+        client.temporaryQueue(),
+        client.transaction((tx) => tx.send('q', 'x')),
+      ]
+      for (const call of calls) expect((await failure(call)).code).toBe('closed')
+      for await (const _message of fresh.consume()) expect.unreachable()
+      await client.drain()
     })
 
     test('by close rejects what is not answered, and ends the loops', async () => {
