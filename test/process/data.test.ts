@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type Running, run, startBroker } from '../support/command-line.ts'
+import { Running, run, startBroker } from '../support/command-line.ts'
 import { StompTestClient } from '../support/stomp-client.ts'
 
 let folder: string
@@ -402,6 +402,68 @@ describe('an import', () => {
     expect(bodies.slice(0, 5)).toEqual(['urgent', 'urgent', 'first é', bodies[3], 'expiring'])
     expect(bodies.slice(5)).toEqual(['first é', bodies[3], 'expiring'])
   })
+
+  test('with --merge goes on where it was interrupted, as often as that is: nothing is missing, and nothing there twice', async () => {
+    const started = await start('data')
+    const client = await started.client()
+    const bodies = Array.from({ length: 1500 }, (_, index) => `${index} ${'x'.repeat(1500)}`)
+    for (const [index, body] of bodies.entries()) {
+      const destination = index % 3 === 0 ? '/queue/new' : '/queue/old'
+      client.send('send', { destination, ...persistent, priority: index % 5 === 0 ? '7' : '4' }, body)
+    }
+    await client.sure('disconnect')
+    await stop(started)
+    await data('export', at('file'), '--data', at('data'))
+    const other = await start('other')
+    const sender = await other.client()
+    for (const body of ['first', 'second'])
+      await sender.sure('send', { destination: '/queue/old', ...persistent }, body)
+    await sender.sure('disconnect')
+    await stop(other)
+    const ends: (number | null)[] = []
+    const said: string[] = []
+    do {
+      // No file may grow beyond so much: a few batches, then writing fails.
+      const args = ['data', 'import', at('file'), '--data', at('other'), '--merge']
+      const running = new Running(args, { fileBlocksMax: 1200 })
+      ends.push(await running.ended())
+      said.push(running.stderr)
+      if (ends.length === 2) {
+        const between = await start('other')
+        await (await between.client()).sure('send', { destination: '/queue/old', ...persistent }, 'between')
+        await stop(between)
+      }
+    } while (ends.at(-1) !== 0 && ends.length < 20)
+    expect(ends.length).toBeGreaterThan(3)
+    expect(ends.slice(0, -1).every((code) => code === 1)).toBe(true)
+    expect(said[0]).toContain('EFBIG')
+    for (const text of said.slice(1))
+      expect(text).toMatch(/an import of this file was interrupted: [\d,]+ messages are in/)
+    const { stdout } = await data('export', '--data', at('other'))
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines.filter(({ kind }) => kind === 'state').map(({ key }) => key)).toEqual([])
+    const reader = await (await start('other')).client()
+    const found: Record<string, string[]> = {}
+    for (const [queue, count] of [
+      ['new', 500],
+      ['old', 1003],
+    ] as const) {
+      reader.send('subscribe', { destination: `/queue/${queue}`, id: queue, ack: 'auto' })
+      found[queue] = (await reader.messages(count)).map(({ body }) => body)
+    }
+    const inOrder = (rest: number): string[] => {
+      const own = bodies.filter((_, index) => (rest === 0 ? index % 3 === 0 : index % 3 !== 0))
+      const isUrgent = (body: string): boolean => Number.parseInt(body, 10) % 5 === 0
+      return [...own.filter(isUrgent), ...own.filter((body) => !isUrgent(body))]
+    }
+    expect(found.new).toEqual(inOrder(0))
+    const [first, second, between] = ['first', 'second', 'between'].map((body) => found.old?.indexOf(body) ?? -1)
+    expect(found.old?.filter((body) => /^\d/.test(body))).toEqual(inOrder(1))
+    expect([second, between].every((index) => (index ?? -1) > (first ?? 0))).toBe(true)
+  }, 60_000)
 
   test('does not mix subscriptions of one name that want different messages', async () => {
     await fill('data')

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,6 +14,7 @@ import { Progress } from '../progress.ts'
 import { entriesOf } from './entries.ts'
 import { type DataOptions, dataFolder, holderName } from './folder.ts'
 import { OpaqueFormat } from './formats.ts'
+import { ImportMarks } from './import-marks.ts'
 import {
   type EndLine,
   type ExportLine,
@@ -38,24 +40,33 @@ const batchBytes = 4 * 1024 * 1024
 
 /**
  * Reads an export into the store of a stopped broker. A store that is not there or empty is there as a whole afterwards or not at
- * all; into one that is not empty nothing is put unless `merge`.
+ * all; into one that is not empty nothing is put unless `merge`, and if that is interrupted, the same import goes on where it was.
  */
 export async function importData(file: string, options: ImportOptions): Promise<void> {
-  const end = await checked(file)
+  const content = await checked(file)
   const folder = await dataFolder(options)
   const lock = await lockFolder(folder, holderName('import'))
   try {
-    const isMerged = await importInto(folder, file, end, options.merge === true)
+    const isMerged = await importInto(folder, content, options.merge === true)
     tell(
-      `imported ${messages(end.messages)} of ${number(end.owners)} owners into ${folder}${isMerged ? ', behind what was there' : ''}`,
+      `imported ${messages(content.end.messages)} of ${number(content.end.owners)} owners into ${folder}${isMerged ? ', behind what was there' : ''}`,
     )
   } finally {
     await lock.release()
   }
 }
 
+/** A file that has been found to be right. */
+interface Content {
+  readonly file: string
+  readonly end: EndLine
+  /** Of every line. */
+  readonly digest: string
+}
+
 /** Reads the file once, to find all that is wrong with it before anything is changed. */
-async function checked(file: string): Promise<EndLine> {
+async function checked(file: string): Promise<Content> {
+  const hash = createHash('sha256')
   const progress = new Progress('checked', undefined)
   const reader = new MessageReader((name) => new OpaqueFormat(name))
   const counts = { owners: 0, messages: 0, states: 0 }
@@ -65,7 +76,8 @@ async function checked(file: string): Promise<EndLine> {
   const last = new Map<string, number>()
   let end: EndLine | undefined
   try {
-    for await (const { line, at } of linesOf(file)) {
+    for await (const { line, at, text } of linesOf(file)) {
+      hash.update(text).update('\n')
       if (end !== undefined) throw lineError(file, at, 'there is more after the end')
       if (at === 1) checkHead(file, line)
       else if (line.kind === 'owner') {
@@ -95,7 +107,7 @@ async function checked(file: string): Promise<EndLine> {
   if (owners !== counts.owners || count !== counts.messages || states !== counts.states) {
     throw new CommandError(`${file} is not whole: it ends with ${count} messages and has ${counts.messages}`)
   }
-  return end
+  return { file, end, digest: hash.digest('hex') }
 }
 
 function checkHead(file: string, line: ExportLine): void {
@@ -105,7 +117,7 @@ function checkHead(file: string, line: ExportLine): void {
   }
 }
 
-async function importInto(folder: string, file: string, end: EndLine, mayMerge: boolean): Promise<boolean> {
+async function importInto(folder: string, content: Content, mayMerge: boolean): Promise<boolean> {
   const path = join(folder, journalFolder)
   if (existsSync(path)) {
     const store = await journalAt(path, systemClock, () => Promise.resolve())
@@ -113,7 +125,7 @@ async function importInto(folder: string, file: string, end: EndLine, mayMerge: 
     if (owners.length > 0 || store.states.size > 0) {
       try {
         if (!mayMerge) throw notEmpty(folder, owners)
-        await new Import(store, owners, file, end).run()
+        await new Import(store, owners, content, new ImportMarks(store.states, content.digest)).run()
       } finally {
         await store.close()
       }
@@ -125,7 +137,7 @@ async function importInto(folder: string, file: string, end: EndLine, mayMerge: 
   await rm(staging, { recursive: true, force: true })
   const store = await journalAt(staging, systemClock, () => Promise.resolve())
   try {
-    await new Import(store, await store.open((name) => new OpaqueFormat(name)), file, end).run()
+    await new Import(store, await store.open((name) => new OpaqueFormat(name)), content, undefined).run()
     await store.close()
     await rm(path, { recursive: true, force: true })
     await rename(staging, path)
@@ -150,6 +162,8 @@ interface ImportedOwner {
   /** Its last sequence where it comes from, and the last that is used here. */
   readonly lastSequence: number
   putSequence: number
+  /** It has been given something in this batch. */
+  isTouched: boolean
 }
 
 /** One run over the file, that puts its lines into an open store. */
@@ -162,15 +176,23 @@ class Import {
   readonly #present: ReadonlyMap<string, OwnerRecord>
   /** Owners of the file: who they are here, and what their sequences count from. */
   readonly #owners: Map<number, ImportedOwner>
+  /** How far it has come, if it is to go on after an interruption. */
+  readonly #marks: ImportMarks | undefined
   /** Where the retained message of each topic is that was there before. */
   readonly #retained: Map<string, { readonly owner: OwnerId; readonly priority: number; readonly sequence: number }>
   #batch: WriteBatch
   #messages: number
   #bytes: number
 
-  constructor(store: JournalStore, owners: readonly OwnerRecord[], file: string, end: EndLine) {
+  constructor(
+    store: JournalStore,
+    owners: readonly OwnerRecord[],
+    { file, end }: Content,
+    marks: ImportMarks | undefined,
+  ) {
     this.#store = store
     this.#file = file
+    this.#marks = marks
     this.#progress = new Progress('imported', end.messages)
     this.#reader = new MessageReader((name) => new OpaqueFormat(name))
     this.#present = new Map(owners.map((owner) => [nameOf(owner.spec), owner]))
@@ -184,16 +206,21 @@ class Import {
   async run(): Promise<void> {
     try {
       if (this.#present.size > 0 || this.#store.states.size > 0) await this.#checkConflicts()
-      for await (const { line } of linesOf(this.#file)) {
+      const done = this.#marks?.done ?? { lines: 0, messages: 0 }
+      if (done.lines > 0) tell(`an import of this file was interrupted: ${messages(done.messages)} are in already`)
+      this.#progress.count = done.messages
+      for await (const { line, at } of linesOf(this.#file)) {
         if (line.kind === 'owner') this.#owner(line)
-        else if (line.kind === 'state') this.#batch.state(this.#keyOf(line.key), Buffer.from(line.value, 'base64'))
+        else if (at <= done.lines) this.#skip(line)
+        else if (line.kind === 'state') this.#state(line.key, line.value, done.lines > 0)
         else if (line.kind === 'message') {
           this.#put(line)
-          if (this.#messages >= batchMessages || this.#bytes >= batchBytes) await this.#commit()
+          if (this.#messages >= batchMessages || this.#bytes >= batchBytes) await this.#commit(at)
         }
       }
       for (const owner of this.#owners.values()) this.#useUp(owner)
-      await this.#commit()
+      this.#marks?.clear(this.#batch)
+      await this.#commit(undefined)
     } finally {
       this.#progress.end()
     }
@@ -201,6 +228,7 @@ class Import {
 
   /** Before anything is changed: the same name must mean the same thing. */
   async #checkConflicts(): Promise<void> {
+    const isResumed = this.#marks !== undefined && this.#marks.done.lines > 0
     for await (const { line } of linesOf(this.#file)) {
       if (line.kind === 'owner') {
         const name = nameOf(line.spec)
@@ -208,7 +236,7 @@ class Import {
         if (found !== undefined && canonical(found.spec.settings) !== canonical(line.spec.settings))
           throw new CommandError(`${name} is there with other settings; remove it, or leave it out of the export`)
       }
-      if (line.kind === 'state' && !ownerStatePattern.test(line.key) && this.#store.states.has(line.key))
+      if (line.kind === 'state' && !isResumed && !ownerStatePattern.test(line.key) && this.#store.states.has(line.key))
         throw new CommandError(`the state "${line.key}" is there already; two brokers' clients cannot be merged`)
     }
     const retained = this.#present.get('retained')
@@ -220,8 +248,22 @@ class Import {
 
   #owner({ id, spec, lastSequence }: OwnerLine): void {
     const found = this.#present.get(nameOf(spec))
-    const offset = found?.lastSequence ?? 0
-    this.#owners.set(id, { id: found?.id ?? this.#batch.define(spec), offset, lastSequence, putSequence: 0 })
+    const offset = found === undefined ? 0 : (this.#marks?.offset(id, found) ?? found.lastSequence)
+    const own = found?.id ?? this.#batch.define(spec)
+    this.#owners.set(id, { id: own, offset, lastSequence, putSequence: 0, isTouched: found === undefined })
+  }
+
+  /** It came in before the import was interrupted. */
+  #skip(line: ExportLine): void {
+    if (line.kind !== 'message') return
+    const owner = this.#owners.get(line.owner)
+    if (owner !== undefined) owner.putSequence = Math.max(owner.putSequence, line.sequence)
+  }
+
+  /** `isResumed`: what is there already came in before the interruption, or is newer. */
+  #state(key: string, value: string, isResumed: boolean): void {
+    const own = this.#keyOf(key)
+    if (!isResumed || !this.#store.states.has(own)) this.#batch.state(own, Buffer.from(value, 'base64'))
   }
 
   /** No sequence is used again that had been used where the owner comes from: what clients remember may speak of it. */
@@ -252,21 +294,35 @@ class Import {
     }
     this.#batch.put(owner.id, sequence, message, notBefore)
     owner.putSequence = Math.max(owner.putSequence, line.sequence)
+    owner.isTouched = true
     if (redelivered) this.#batch.redeliver(owner.id, message.priority, sequence, deliveryCount, notBefore)
     this.#messages += 1
     this.#bytes += message.content.length
   }
 
-  async #commit(): Promise<void> {
+  /** `line`: all is in up to that one; undefined at the end. */
+  async #commit(line: number | undefined): Promise<void> {
     const batch = this.#batch
     if (batch.isEmpty) return
+    this.#progress.count += this.#messages
+    if (line !== undefined) this.#mark(batch, { lines: line, messages: this.#progress.count })
     await new Promise<void>((resolve, reject) => {
       this.#store.commit(batch, (error) => (error === undefined ? resolve() : reject(error)))
     })
-    this.#progress.count += this.#messages
     this.#batch = this.#store.batch()
     this.#messages = 0
     this.#bytes = 0
+  }
+
+  #mark(batch: WriteBatch, progress: { readonly lines: number; readonly messages: number }): void {
+    const marks = this.#marks
+    if (marks === undefined) return
+    marks.reached(batch, progress)
+    for (const [id, owner] of this.#owners) {
+      if (!owner.isTouched) continue
+      owner.isTouched = false
+      marks.gave(batch, id, { offset: owner.offset, last: owner.offset + owner.putSequence })
+    }
   }
 }
 
@@ -290,7 +346,14 @@ function placeholder(): Message {
   })
 }
 
-async function* linesOf(file: string): AsyncGenerator<{ readonly line: ExportLine; readonly at: number }> {
+/** `at`: its number, from 1. */
+interface ReadLine {
+  readonly line: ExportLine
+  readonly text: string
+  readonly at: number
+}
+
+async function* linesOf(file: string): AsyncGenerator<ReadLine> {
   const stream = createReadStream(file)
   await new Promise<void>((resolve, reject) => {
     stream.once('open', () => resolve())
@@ -305,7 +368,7 @@ async function* linesOf(file: string): AsyncGenerator<{ readonly line: ExportLin
   let at = 0
   for await (const text of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
     at += 1
-    yield { line: located(file, at, () => parseLine(text)), at }
+    yield { line: located(file, at, () => parseLine(text)), text, at }
   }
 }
 
