@@ -1,15 +1,13 @@
 import { expect, test } from 'vitest'
 import { createMqtt } from '../../protocols/mqtt/protocol.ts'
-import { memoryWire } from '../../src/transport/memory.ts'
 import { AmqpBroker } from '../support/amqp-broker.ts'
 import { composite, encode, type ReceivedFrame, type Seen, sectionsOf, t } from '../support/amqp-peer.ts'
 import { MqttTestClient } from '../support/mqtt-client.ts'
+import { serverName } from '../support/wired-broker.ts'
 
 async function mqttOn(broker: AmqpBroker): Promise<MqttTestClient> {
-  const { wire, client } = memoryWire(broker.services)
-  const protocol = createMqtt('ManifoldMQ/test', { systemTopicsMs: 0 })
-  protocol.accept(wire, broker.broker)
-  const mqtt = new MqttTestClient(client, 5)
+  const protocol = createMqtt(serverName, { systemTopicsMs: 0 })
+  const mqtt = new MqttTestClient(broker.wired.wire(protocol), 5)
   await mqtt.connect({ clientId: 'm' })
   return mqtt
 }

@@ -14,38 +14,27 @@ import type { NativeOptions } from '../../protocols/native/options.ts'
 import { createNative } from '../../protocols/native/protocol.ts'
 import { stompFormats } from '../../protocols/stomp/content.ts'
 import { createStomp } from '../../protocols/stomp/protocol.ts'
-import { openAccess } from '../../src/broker/access.ts'
-import { Broker, type BrokerOptions } from '../../src/broker/broker.ts'
-import type { PolicyRule } from '../../src/broker/policy.ts'
+import type { Broker } from '../../src/broker/broker.ts'
 import { VmPeer } from '../../src/client/vm-peer.ts'
 import { embeddedFormat } from '../../src/embedded-format.ts'
-import { defaultLimits, type Limits } from '../../src/limits.ts'
 import type { Protocol } from '../../src/protocol.ts'
-import { MemoryStore } from '../../src/store/memory-store.ts'
-import { memoryWire } from '../../src/transport/memory.ts'
-import { SlabPool } from '../../src/transport/slab-pool.ts'
-import type { WireServices } from '../../src/transport/wire.ts'
-import { Turn } from '../../src/turn.ts'
 import { FrameCutter } from './frame-cutter.ts'
 import { StompTestClient } from './stomp-client.ts'
-import { VirtualClock } from './virtual-clock.ts'
+import type { VirtualClock } from './virtual-clock.ts'
+import { serverName, WiredBroker, type WiredBrokerOptions } from './wired-broker.ts'
 
 export const carriers = ['a wire', 'vm:// by value', 'vm:// by reference'] as const
 export type Carrier = (typeof carriers)[number]
 
-export interface NativeBrokerOptions {
+export interface NativeBrokerOptions extends WiredBrokerOptions {
   readonly native?: Partial<NativeOptions>
-  readonly policies?: readonly PolicyRule[]
-  readonly limits?: Partial<Limits>
-  readonly access?: BrokerOptions['access']
-  readonly store?: BrokerOptions['store']
 }
 
 /** A broker with the native protocol, and STOMP, over wires of memory; on a virtual clock and real turns. */
 export class NativeBroker implements AsyncDisposable {
   readonly clock: VirtualClock
   readonly broker: Broker
-  readonly services: WireServices
+  readonly #wired: WiredBroker
   /** The clients' ends of the wires, in the order of connecting. */
   readonly streams: Duplex[]
   /** What carries the connections of {@link connect}. */
@@ -63,7 +52,6 @@ export class NativeBroker implements AsyncDisposable {
   readonly #connections: Connection[]
 
   private constructor(options: NativeBrokerOptions) {
-    this.clock = new VirtualClock()
     this.streams = []
     this.carrier = 'a wire'
     this.refusing = false
@@ -71,24 +59,11 @@ export class NativeBroker implements AsyncDisposable {
     this.cut = undefined
     this.cutters = []
     this.#connections = []
-    const limits = { ...defaultLimits, ...options.limits }
-    const turn = new Turn()
-    this.services = { clock: this.clock, turn, slabs: new SlabPool(), limits }
-    const formats = [nativeFormat, ...Object.values(stompFormats), embeddedFormat]
-    this.broker = new Broker({
-      name: 'test',
-      clock: this.clock,
-      turn,
-      store: options.store ?? new MemoryStore(),
-      access: options.access ?? openAccess,
-      limits,
-      policies: options.policies ?? [],
-      runId: 'run',
-      formats: (name) => formats.find((format) => format.name === name),
-      onFailure: () => undefined,
-    })
-    this.#native = createNative('ManifoldMQ/test', options.native)
-    this.#stomp = createStomp('ManifoldMQ/test')
+    this.#wired = new WiredBroker(options, [nativeFormat, ...Object.values(stompFormats), embeddedFormat])
+    this.clock = this.#wired.clock
+    this.broker = this.#wired.broker
+    this.#native = createNative(serverName, options.native)
+    this.#stomp = createStomp(serverName)
   }
 
   static async open(options: NativeBrokerOptions = {}): Promise<NativeBroker> {
@@ -99,8 +74,7 @@ export class NativeBroker implements AsyncDisposable {
 
   /** The client's end of a new wire to the broker. */
   wire(): Duplex {
-    const { wire, client } = memoryWire(this.services)
-    this.#native.accept(wire, this.broker)
+    const client = this.#wired.wire(this.#native)
     this.streams.push(client)
     return client
   }
@@ -165,8 +139,7 @@ export class NativeBroker implements AsyncDisposable {
   }
 
   async stomp(): Promise<StompTestClient> {
-    const { wire, client } = memoryWire(this.services)
-    this.#stomp.accept(wire, this.broker)
+    const client = this.#wired.wire(this.#stomp)
     const stomp = new StompTestClient(client)
     await stomp.connect()
     return stomp

@@ -83,7 +83,7 @@ test.each([
   const broker = await AmqpBroker.open()
   const events = { accepted: (wire: Wire) => broker.accept(wire), closed: () => undefined, troubled: () => undefined }
   const address = { host: '127.0.0.1', port: 0, backlog: 100, setting: 'amqp' }
-  const listener = await listenTcp(address, broker.services, events)
+  const listener = await listenTcp(address, broker.wired.services, events)
   const plan = planOf({ protocol: 'amqp', port: listener.address.port, ...change })
   const consumer = new Consumer(plan)
   await consumer.open()
