@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { AmqpPeer, composite, encode, type ReceivedFrame, type Seen, sectionsOf, t } from '../support/amqp-peer.ts'
-import { Running, startAlone } from '../support/command-line.ts'
+import { type Running, startBroker } from '../support/command-line.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 
 const environment: { readonly KILLS?: string } = process.env
@@ -28,10 +28,9 @@ afterEach(async () => {
 
 /** Starts a broker on the folder. Returns its AMQP port. */
 async function start(): Promise<number> {
-  const settings = ['listeners.amqp.enabled=true', 'listeners.amqp.port=0'].flatMap((setting) => ['--set', setting])
-  broker = new Running([...startAlone, ...settings, '--data', join(folder, 'data')])
-  await broker.until('ready amqp')
-  return Number(/ready amqp tcp:\S+:(\d+)/.exec(broker.stdout)?.[1])
+  const started = await startBroker(['--data', join(folder, 'data')], { listener: 'amqp' })
+  broker = started.broker
+  return started.port
 }
 
 async function end(): Promise<void> {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Running, run, startAlone } from '../support/command-line.ts'
+import { Running, run, startWith } from '../support/command-line.ts'
 
 const protocols = ['native', 'stomp', 'amqp', 'mqtt'] as const
 type Protocol = (typeof protocols)[number]
@@ -8,12 +8,8 @@ let broker: Running
 const urls = new Map<string, string>()
 
 beforeAll(async () => {
-  const settings = protocols.flatMap((name) => [`listeners.${name}.enabled=true`, `listeners.${name}.port=0`])
-  broker = new Running([...startAlone, ...settings.flatMap((setting) => ['--set', setting])])
-  for (const protocol of protocols) {
-    await broker.until(`ready ${protocol} `)
-    urls.set(protocol, new RegExp(`ready ${protocol} (\\S+)\n`).exec(broker.stdout)?.[1] ?? '')
-  }
+  broker = new Running(startWith(...protocols))
+  for (const protocol of protocols) urls.set(protocol, await broker.ready(protocol))
 })
 
 afterAll(async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { IPublishPacket } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Running, startAlone } from '../support/command-line.ts'
+import { type Running, startBroker } from '../support/command-line.ts'
 import { MqttTestClient, type Version } from '../support/mqtt-client.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 
@@ -31,10 +31,9 @@ afterEach(async () => {
 
 /** Starts a broker on the folder. Returns the port of MQTT. */
 async function start(): Promise<number> {
-  const settings = ['listeners.mqtt.enabled=true', 'listeners.mqtt.port=0'].flatMap((setting) => ['--set', setting])
-  broker = new Running([...startAlone, ...settings, '--data', join(folder, 'data')])
-  await broker.until('ready mqtt')
-  return Number(/ready mqtt tcp:\/\/127\.0\.0\.1:(\d+)/.exec(broker.stdout)?.[1])
+  const started = await startBroker(['--data', join(folder, 'data')], { listener: 'mqtt' })
+  broker = started.broker
+  return started.port
 }
 
 async function end(signal: NodeJS.Signals): Promise<void> {

@@ -34,7 +34,7 @@ afterEach(async () => {
 async function start(): Promise<number> {
   const started = await startBroker(['--data', join(folder, 'data')])
   broker = started.broker
-  return Number(new URL(started.url).port)
+  return started.port
 }
 
 async function end(signal: NodeJS.Signals): Promise<void> {

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
-import { listenerNames } from '../../src/config/listeners.ts'
-import { Running } from '../support/command-line.ts'
+import { Running, startWith } from '../support/command-line.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 
 const environment: { readonly KILLS?: string } = process.env
@@ -58,17 +57,13 @@ class Place {
   }
 
   get #port(): number | undefined {
-    const port = /ready native tcp:\/\/127\.0\.0\.1:(\d+)\n/.exec(this.broker.stdout)?.[1]
-    return port === undefined || this.broker.child.exitCode !== null ? undefined : Number(port)
+    const url = this.broker.url('native')
+    return url === undefined || this.broker.child.exitCode !== null ? undefined : Number(new URL(url).port)
   }
 
   /** A broker on the folder that both places share; the second one waits until the first is gone. */
   #start(): Running {
-    const on = ['listeners.native.enabled=true', 'listeners.native.port=0']
-    const others = listenerNames.filter((name) => name !== 'native')
-    const off = others.map((name) => `listeners.${name}.enabled=false`)
-    const set = [...on, ...off].flatMap((setting) => ['--set', setting])
-    return new Running(['start', '--standby', '--data', join(folder, 'data'), ...set])
+    return new Running([...startWith('native'), '--standby', '--data', join(folder, 'data')])
   }
 
   #forward(socket: Socket): void {
@@ -106,7 +101,7 @@ test(
     const seed = startSeed()
     const random = randomOf(seed)
     const first = await Place.open()
-    await first.broker.until('ready native')
+    await first.broker.ready('native')
     const second = await Place.open()
     const url = `failover:(${first.url},${second.url})?maxReconnectDelay=100`
     const sender = await client.connect(url)

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectAsync } from 'mqtt'
 import { afterEach, describe, expect, test } from 'vitest'
-import { Running, type RunOptions, startAlone, startBroker } from '../support/command-line.ts'
+import { Running, type StartOptions, startAlone, startBroker } from '../support/command-line.ts'
 
 const running: (Running | Socket)[] = []
 
@@ -18,10 +18,10 @@ afterEach(async () => {
   }
 })
 
-async function start(args: readonly string[] = [], options: RunOptions = {}) {
+async function start(args: readonly string[] = [], options: StartOptions = {}) {
   const started = await startBroker(args, options)
   running.push(started.broker)
-  return { ...started, port: Number(new URL(started.url).port) }
+  return started
 }
 
 /** A client that holds a message it has not acknowledged, so that the broker waits for it when it stops. */
@@ -160,11 +160,8 @@ describe('the data folder', () => {
 
   test('is served whatever protocol its messages came in, though that is spoken no more', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-start-'))
-    const mqtt = ['--set', 'listeners.mqtt.enabled=true', '--set', 'listeners.mqtt.port=0']
-    const { broker } = await start([...mqtt, '--data', folder])
-    await broker.until('ready mqtt')
-    await broker.until('\n')
-    const publisher = await connectAsync(/ready mqtt (\S+)/.exec(broker.stdout)?.[1]?.replace('tcp:', 'mqtt:') ?? '')
+    const { broker, url } = await start(['--data', folder], { listener: 'mqtt' })
+    const publisher = await connectAsync(url.replace('tcp:', 'mqtt:'))
     await publisher.publishAsync('$queue/orders', 'from a sensor', { qos: 1 })
     await publisher.endAsync()
     broker.signal('SIGTERM')

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { listenerNames } from '../../src/config/listeners.ts'
+import { type ListenerName, listenerNames } from '../../src/config/listeners.ts'
 
 /** Tests that run side by side cannot all have the same port; those that want one of these protocols ask for it. */
 const stompOnly = { MANIFOLDMQ_LISTENERS__MQTT__ENABLED: 'false', MANIFOLDMQ_LISTENERS__NATIVE__ENABLED: 'false' }
@@ -51,10 +51,20 @@ export class Running {
 
   /** Waits until it has printed this to standard output. */
   async until(text: string): Promise<void> {
-    while (!this.stdout.includes(text)) {
-      if (this.child.exitCode !== null)
-        throw new Error(`it ended without printing "${text}":\n${this.stdout}${this.stderr}`)
-      await Promise.race([once(this.child.stdout as NodeJS.ReadableStream, 'data'), this.#ended])
+    while (!this.stdout.includes(text)) await this.#printed(text)
+  }
+
+  /** The URL of a listener that is ready; undefined if it is not yet. */
+  url(listener: ListenerName): string | undefined {
+    return new RegExp(`^ready ${listener} (\\S+)\n`, 'm').exec(this.stdout)?.[1]
+  }
+
+  /** Waits until a listener is ready, and returns its URL. */
+  async ready(listener: ListenerName): Promise<string> {
+    for (;;) {
+      const url = this.url(listener)
+      if (url !== undefined) return url
+      await this.#printed(`ready ${listener}`)
     }
   }
 
@@ -67,6 +77,14 @@ export class Running {
     await this.#ended
     return this.child.exitCode
   }
+
+  /** Waits until it has printed more; rejects if it will not. */
+  async #printed(wanted: string): Promise<void> {
+    if (this.child.exitCode !== null) {
+      throw new Error(`it ended without printing "${wanted}":\n${this.stdout}${this.stderr}`)
+    }
+    await Promise.race([once(this.child.stdout as NodeJS.ReadableStream, 'data'), this.#ended])
+  }
 }
 
 /** Runs a command to its end. */
@@ -78,21 +96,29 @@ export async function run(
   return { code, stdout: running.stdout, stderr: running.stderr }
 }
 
-/** On a free port, and on no port that another broker may have. */
-export const startAlone: readonly string[] = [
-  'start',
-  ...[
-    'listeners.stomp.port=0',
-    ...listenerNames.filter((name) => name !== 'stomp').map((name) => `listeners.${name}.enabled=false`),
-  ].flatMap((setting) => ['--set', setting]),
-]
+/** Starts a broker with these listeners, on free ports, and with no other, so that none needs a port that another broker has. */
+export function startWith(...listeners: readonly ListenerName[]): readonly string[] {
+  const settings = listenerNames.flatMap((name) =>
+    listeners.includes(name)
+      ? [`listeners.${name}.enabled=true`, `listeners.${name}.port=0`]
+      : [`listeners.${name}.enabled=false`],
+  )
+  return ['start', ...settings.flatMap((setting) => ['--set', setting])]
+}
 
-/** Starts a broker on a free port. */
+export const startAlone = startWith('stomp')
+
+export interface StartOptions extends RunOptions {
+  /** Default: STOMP. */
+  readonly listener?: ListenerName
+}
+
+/** Starts a broker with one listener and waits until that is ready. */
 export async function startBroker(
   args: readonly string[] = [],
-  options: RunOptions = {},
-): Promise<{ readonly broker: Running; readonly url: string }> {
-  const broker = new Running([...startAlone, ...args], options)
-  await broker.until('\n')
-  return { broker, url: /ready stomp (\S+)/.exec(broker.stdout)?.[1] ?? '' }
+  { listener = 'stomp', ...options }: StartOptions = {},
+): Promise<{ readonly broker: Running; readonly url: string; readonly port: number }> {
+  const broker = new Running([...startWith(listener), ...args], options)
+  const url = await broker.ready(listener)
+  return { broker, url, port: Number(new URL(url).port) }
 }
