@@ -1,5 +1,6 @@
 import { access, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { OtherSide } from './amqp/other.ts'
 import type { StandaloneBroker } from './broker.ts'
 import { installPython, python, run, versionOf } from './clients.ts'
 import { RawConnection } from './raw.ts'
@@ -29,7 +30,7 @@ export interface AmqpResult {
   readonly failure: string | undefined
 }
 
-const programMsMax = 120_000
+const programMsMax = 300_000
 
 export const amqpClients: readonly AmqpClient[] = [
   {
@@ -73,6 +74,19 @@ export async function runAmqpClient(client: AmqpClient, root: string, broker: St
   } finally {
     await guarded.stop()
   }
+}
+
+/** Runs one program with all these clients of other protocols, which do their part; a line for each. */
+export async function runCrossed(
+  client: AmqpClient,
+  root: string,
+  broker: StandaloneBroker,
+  others: readonly OtherSide[],
+): Promise<AmqpResult[]> {
+  const pairs = others.map(({ word, talents }) => `${word}:${talents}`).join(',')
+  const results = await runSteps(client, root, [String(broker.amqpPort), pairs], others.length)
+  const names = new Map(others.map(({ word, name }) => [`crossed with ${word}`, `crossed with ${name}`]))
+  return results.map(({ step, failure }) => ({ step: names.get(step) ?? step, failure }))
 }
 
 async function runSteps(

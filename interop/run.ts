@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import { type AmqpClient, amqpClients, runAmqpClient, StompEcho } from './amqp.ts'
+import { OtherSide, otherClients } from './amqp/other.ts'
+import { type AmqpClient, amqpClients, runAmqpClient, runCrossed, StompEcho } from './amqp.ts'
 import { Bench } from './bench.ts'
 import { StandaloneBroker } from './broker.ts'
 import { type Client, clients } from './clients.ts'
@@ -106,6 +107,7 @@ async function mqttTable(broker: StandaloneBroker): Promise<Table> {
 /** What every AMQP client reports of its own steps, with a STOMP client on the other side of some. */
 async function amqpTable(broker: StandaloneBroker): Promise<Table> {
   const echo = await StompEcho.start(broker.port)
+  const others = await startedOthers(broker)
   const heads: Head[] = []
   const results: Result[] = []
   for (const client of amqpClients) {
@@ -115,13 +117,62 @@ async function amqpTable(broker: StandaloneBroker): Promise<Table> {
     for (const { step, failure } of await amqpResults(client, broker, version)) {
       results.push({ row: step, column: client.name, failure })
     }
+    for (const { step, failure } of await crossResults(client, broker, others)) {
+      results.push({ row: step, column: client.name, failure })
+    }
     for (const sample of samples) {
       if (sample.client !== client.name) continue
       results.push({ row: sample.path, column: client.name, failure: await failureOf(() => runSample(sample, root)) })
     }
   }
   echo.stop()
+  for (const { side, driver } of others) {
+    if (side instanceof OtherSide) await side.stop()
+    driver?.stop()
+  }
   return { heads, results }
+}
+
+/** A client of another protocol at its work, or why it is not. */
+interface Other {
+  readonly name: string
+  readonly side: OtherSide | Error
+  readonly driver: Driver | undefined
+}
+
+/** Those that are named on the command line, or all. */
+async function startedOthers(broker: StandaloneBroker): Promise<readonly Other[]> {
+  if (!amqpClients.some(({ name }) => isWanted(name))) return []
+  const named = otherClients.filter(({ name }) => wanted.includes(name))
+  const others: Other[] = []
+  for (const client of named.length > 0 ? named : otherClients) {
+    const { name, interpreter } = client
+    try {
+      await client.install(root)
+      const driver = client.start(root)
+      others.push({ name, driver, side: await OtherSide.start(client, driver, broker) })
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      others.push({ name, driver: undefined, side: new Error(`cannot be had (needs ${interpreter}): ${reason}`) })
+    }
+  }
+  return others
+}
+
+/** Durable and shared subscriptions, selectors, transactions and so on with each of them on the other side. */
+async function crossResults(
+  client: AmqpClient,
+  broker: StandaloneBroker,
+  others: readonly Other[],
+): Promise<Awaited<ReturnType<typeof runCrossed>>> {
+  const sides = others.map(({ side }) => side).filter((side) => side instanceof OtherSide)
+  const missing = others.flatMap(({ name, side }) =>
+    side instanceof Error ? [{ step: `crossed with ${name}`, failure: side.message }] : [],
+  )
+  const crossed = await runCrossed(client, root, broker, sides).catch((error: Error) => [
+    { step: 'crossed', failure: error.message },
+  ])
+  return [...missing, ...crossed]
 }
 
 async function amqpResults(

@@ -378,12 +378,14 @@ func many(c *client) error {
 
 func ptr[T any](value T) *T { return &value }
 
+type step struct {
+	name string
+	run  func(*client) error
+}
+
 func main() {
 	address = "amqp://127.0.0.1:" + os.Args[1]
-	steps := []struct {
-		name string
-		run  func(*client) error
-	}{
+	steps := []step{
 		{"connect with and without a password", connects},
 		{"every kind of body and property", bodies},
 		{"10 MiB", large},
@@ -396,6 +398,14 @@ func main() {
 		{"refusals", refusals},
 		{"5000 in flight", many},
 		{"to STOMP and back, over a dynamic node", dynamic},
+	}
+	if len(os.Args) > 2 {
+		steps = steps[:0]
+		for _, pair := range strings.Split(os.Args[2], ",") {
+			word, talents, _ := strings.Cut(pair, ":")
+			other := &other{word, talents}
+			steps = append(steps, step{"crossed with " + word, other.crossed})
+		}
 	}
 	for _, step := range steps {
 		c, err := open("go-" + step.name)

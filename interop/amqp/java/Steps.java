@@ -30,8 +30,9 @@ public final class Steps {
   public static void main(String[] args) {
     url = "amqp://127.0.0.1:" + args[0] + "?amqp.idleTimeout=60000";
     Map<String, Step> steps = new LinkedHashMap<>();
-    if (args.length > 1) scram(steps);
-    else all(steps);
+    if (args.length == 1) all(steps);
+    else if (args[1].equals("scram")) scram(steps);
+    else for (String pair : args[1].split(",")) crossed(steps, pair.split(":", -1));
     for (Map.Entry<String, Step> step : steps.entrySet()) {
       try {
         step.getValue().run();
@@ -408,6 +409,216 @@ public final class Steps {
       Message reply = replies.receive(WAIT_MS);
       same("Grüße", textOf(reply));
       same("red", reply.getStringProperty("colour"));
+    }
+  }
+
+  /** A client of another protocol, which does what it is asked for and answers; see interop/amqp/other.ts. */
+  private static final class Other {
+    private final String word;
+    private final boolean colours;
+    private final boolean refuses;
+    private final boolean transacts;
+
+    Other(String word, String talents) {
+      this.word = word;
+      colours = talents.contains("c");
+      refuses = talents.contains("n");
+      transacts = talents.contains("t");
+    }
+
+    String name(String what) {
+      return "jms." + word + "." + what;
+    }
+
+    String ask(Object... words) throws Exception {
+      try (Connection connection = open(null)) {
+        Session session = connection.createSession();
+        jakarta.jms.TemporaryQueue mine = session.createTemporaryQueue();
+        MessageConsumer replies = session.createConsumer(mine);
+        TextMessage request = session.createTextMessage(String.join(" ", Arrays.stream(words).map(String::valueOf).toList()));
+        request.setJMSReplyTo(mine);
+        session.createProducer(session.createQueue("cross." + word)).send(request);
+        return textOf(replies.receive(6 * WAIT_MS));
+      }
+    }
+
+    void does(String expected, Object... words) throws Exception {
+      same(expected, ask(words));
+    }
+  }
+
+  private interface Crossing {
+    void with(Other other) throws Exception;
+  }
+
+  private static void crossed(Map<String, Step> steps, String[] pair) {
+    Other other = new Other(pair[0], pair[1]);
+    Map<String, Crossing> all = new LinkedHashMap<>();
+    all.put("durable", Steps::crossDurable);
+    all.put("shared", Steps::crossShared);
+    all.put("browse", Steps::crossBrowse);
+    all.put("large", Steps::crossLarge);
+    all.put("dead letter", Steps::crossDeadLetter);
+    all.put("transaction", Steps::crossTransaction);
+    if (other.colours) all.put("selector", Steps::crossSelector);
+    steps.put("crossed with " + pair[0], () -> {
+      for (Map.Entry<String, Crossing> one : all.entrySet()) {
+        try {
+          one.getValue().with(other);
+        } catch (Throwable fault) {
+          throw new AssertionError(one.getKey() + ": " + fault, fault);
+        }
+      }
+    });
+  }
+
+  /** Text of another protocol comes as text if that says so, and as bytes if it cannot. */
+  private static String plain(Message message) throws JMSException {
+    check(message != null, "no message came");
+    if (message instanceof TextMessage text) return text.getText();
+    BytesMessage bytes = (BytesMessage) message;
+    byte[] body = new byte[(int) bytes.getBodyLength()];
+    bytes.readBytes(body);
+    return new String(body, java.nio.charset.StandardCharsets.UTF_8);
+  }
+
+  private static void takes(MessageConsumer consumer, String... bodies) throws JMSException {
+    for (String body : bodies) same(body, plain(consumer.receive(WAIT_MS)));
+  }
+
+  private static void crossDurable(Other other) throws Exception {
+    String name = other.name("durable");
+    try (Connection connection = open("jms-" + other.word)) {
+      Session session = connection.createSession();
+      session.createDurableSubscriber(session.createTopic(name), "sub").close();
+    }
+    other.does("sent", "send", "topic", name, "a,b");
+    try (Connection connection = open("jms-" + other.word)) {
+      Session session = connection.createSession();
+      MessageConsumer consumer = session.createDurableSubscriber(session.createTopic(name), "sub");
+      takes(consumer, "a", "b");
+      consumer.close();
+      session.unsubscribe("sub");
+    }
+  }
+
+  private static void crossShared(Other other) throws Exception {
+    try (Connection one = open(null); Connection two = open(null)) {
+      Session first = one.createSession();
+      Session second = two.createSession();
+      Topic topic = first.createTopic(other.name("shared"));
+      MessageConsumer[] consumers = {first.createSharedConsumer(topic, "live"), second.createSharedConsumer(topic, "live")};
+      other.does("sent", "send", "topic", other.name("shared"), "0,1,2,3,4,5,6,7,8,9");
+      java.util.TreeSet<String> found = new java.util.TreeSet<>();
+      int count = 0;
+      for (MessageConsumer consumer : consumers) {
+        for (Message message = consumer.receive(NONE_MS); message != null; message = consumer.receive(NONE_MS)) {
+          found.add(plain(message));
+          count += 1;
+        }
+      }
+      same(10, count);
+      same(10, found.size());
+    }
+  }
+
+  private static void crossSelector(Other other) throws Exception {
+    other.does("sent", "send", "queue", other.name("selector"), "no,yes", "blue,red");
+    try (Connection connection = open(null)) {
+      Session session = connection.createSession();
+      MessageConsumer red = session.createConsumer(session.createQueue(other.name("selector")), "colour = 'red'");
+      takes(red, "yes");
+      check(red.receive(NONE_MS) == null, "one too many");
+    }
+    other.does("no", "take", other.name("selector"), 1);
+  }
+
+  private static void crossBrowse(Other other) throws Exception {
+    other.does("sent", "send", "queue", other.name("browse"), "a,b,c");
+    try (Connection connection = open(null)) {
+      Session session = connection.createSession();
+      StringBuilder seen = new StringBuilder();
+      for (Object message : Collections.list(session.createBrowser(session.createQueue(other.name("browse"))).getEnumeration())) {
+        seen.append(plain((Message) message));
+      }
+      same("abc", seen.toString());
+    }
+    other.does("a,b,c", "take", other.name("browse"), 3);
+  }
+
+  private static void crossLarge(Other other) throws Exception {
+    byte[] body = new byte[10 * 1024 * 1024];
+    for (int at = 0; at < body.length; at += 1) body[at] = (byte) ((at % 8192) * 7919 >> 5);
+    try (Connection connection = open(null)) {
+      Session session = connection.createSession();
+      Queue queue = session.createQueue(other.name("large"));
+      BytesMessage message = session.createBytesMessage();
+      message.writeBytes(body);
+      session.createProducer(queue).send(message);
+      java.util.zip.CRC32 sum = new java.util.zip.CRC32();
+      sum.update(body);
+      other.does(body.length + " " + sum.getValue(), "sum", other.name("large"));
+      other.does("sent", "large", other.name("large"), body.length);
+      BytesMessage back = (BytesMessage) session.createConsumer(queue).receive(4 * WAIT_MS);
+      byte[] found = new byte[(int) back.getBodyLength()];
+      back.readBytes(found);
+      check(Arrays.equals(body, found), "other bytes");
+    }
+  }
+
+  private static void crossDeadLetter(Other other) throws Exception {
+    String name = other.name("dead");
+    other.does("sent", "send", "queue", name, "x");
+    try (Connection connection = open(null)) {
+      Session session = connection.createSession(true, Session.SESSION_TRANSACTED);
+      MessageConsumer consumer = session.createConsumer(session.createQueue(name));
+      int deliveries = 0;
+      for (Message message = consumer.receive(WAIT_MS); message != null; message = consumer.receive(NONE_MS)) {
+        deliveries += 1;
+        same(deliveries, message.getIntProperty("JMSXDeliveryCount"));
+        session.rollback();
+      }
+      check(deliveries > 1, "it was not delivered again");
+      consumer.close();
+      other.does("x", "take", "DLQ." + name, 1);
+      if (!other.refuses) return;
+      session.createProducer(session.createQueue(name)).send(session.createTextMessage("y"));
+      session.commit();
+      check(Integer.parseInt(other.ask("refuse", name)) > 1, "it was not delivered again to the other");
+      takes(session.createConsumer(session.createQueue("DLQ." + name)), "y");
+      session.commit();
+    }
+  }
+
+  private static void crossTransaction(Other other) throws Exception {
+    String name = other.name("tx");
+    try (Connection connection = open(null)) {
+      Session session = connection.createSession(true, Session.SESSION_TRANSACTED);
+      Queue queue = session.createQueue(name);
+      MessageProducer producer = session.createProducer(queue);
+      producer.send(session.createTextMessage("undone"));
+      other.does("nothing", "nothing", name);
+      session.rollback();
+      producer.send(session.createTextMessage("a"));
+      producer.send(session.createTextMessage("b"));
+      other.does("nothing", "nothing", name);
+      session.commit();
+      other.does("a,b", "take", name, 2);
+      other.does("sent", "send", "queue", name, "c");
+      MessageConsumer consumer = session.createConsumer(queue);
+      takes(consumer, "c");
+      session.rollback();
+      takes(consumer, "c");
+      session.commit();
+      if (other.transacts) {
+        other.does("done", "transact", "abort", name, "undone");
+        check(consumer.receive(NONE_MS) == null, "what was aborted came");
+        other.does("done", "transact", "commit", name, "d,e");
+        takes(consumer, "d", "e");
+        session.commit();
+      }
+      consumer.close();
+      other.does("nothing", "nothing", name);
     }
   }
 }

@@ -4,6 +4,8 @@ import sys
 import time
 import traceback
 import uuid
+import zlib
+from functools import partial
 
 from proton import (
     Array,
@@ -46,6 +48,10 @@ NONE = 0.3
 
 def same(expected, found):
     assert expected == found, f"expected {expected!r}, found {found!r}"
+
+def same_bytes(expected, message):
+    """The bytes of a body belong to the message, and are gone with it: it must be held while they are read."""
+    assert bytes(message.body) == expected, "other bytes"
 
 class Blocking:
     """A blocking connection that is closed at the end."""
@@ -156,7 +162,7 @@ def large():
     with Blocking() as connection:
         connection.create_sender("py.large").send(Message(body=body))
         receiver = connection.create_receiver("py.large")
-        assert bytes(receiver.receive(timeout=4 * WAIT).body) == body, "other bytes"
+        same_bytes(body, receiver.receive(timeout=4 * WAIT))
         receiver.accept()
 
 def outcomes():
@@ -361,6 +367,181 @@ def transactions():
     with Blocking() as connection:
         nothing(connection.create_receiver("py.tx"))
 
+class Other:
+    """A client of another protocol, which does what it is asked for and answers; see interop/amqp/other.ts."""
+
+    def __init__(self, word, talents):
+        self.word = word
+        self.talents = talents
+
+    def name(self, what):
+        return f"py.{self.word}.{what}"
+
+    def ask(self, *words):
+        with Blocking() as connection:
+            client = SyncRequestResponse(connection, f"cross.{self.word}")
+            client.connection.timeout = 6 * WAIT
+            return plain(client.call(Message(body=" ".join(str(word) for word in words))))
+
+    def does(self, expected, *words):
+        same(expected, self.ask(*words))
+
+def plain(message):
+    """Text of another protocol comes as a string if that says so, and as bytes if it cannot."""
+    return message.body if isinstance(message.body, str) else bytes(message.body).decode()
+
+def takes(receiver, *bodies):
+    for body in bodies:
+        same(body, plain(receiver.receive(timeout=WAIT)))
+        receiver.accept()
+
+def pattern(size):
+    return (bytes(at * 7919 >> 5 & 255 for at in range(8192)) * (size // 8192 + 1))[:size]
+
+def cross_durable(other):
+    topic = other.name("durable")
+    for bodies in ((), ("a", "b")):
+        with Blocking(f"py-{other.word}") as connection:
+            receiver = connection.create_receiver(f"topic://{topic}", name="sub", options=DurableSubscription(), credit=5)
+            takes(receiver, *bodies)
+            receiver.close() if bodies else receiver.detach()
+        if not bodies:
+            other.does("sent", "send", "topic", topic, "a,b")
+
+def cross_shared(other):
+    topic = other.name("shared")
+    with Blocking() as connection:
+        receivers = [connection.create_receiver(f"topic://{topic}", name=f"s|{number}", options=Shared(), credit=10) for number in range(2)]
+        other.does("sent", "send", "topic", topic, "0,1,2,3,4,5,6,7,8,9")
+        found = []
+        for receiver in receivers:
+            try:
+                while True:
+                    found.append(plain(receiver.receive(timeout=NONE)))
+                    receiver.accept()
+            except Timeout:
+                pass
+        same(list("0123456789"), sorted(found))
+
+def cross_selector(other):
+    queue = other.name("selector")
+    other.does("sent", "send", "queue", queue, "no,yes", "blue,red")
+    with Blocking() as connection:
+        receiver = connection.create_receiver(queue, options=Selector("colour = 'red'"), credit=5)
+        takes(receiver, "yes")
+        nothing(receiver)
+    other.does("no", "take", queue, 1)
+
+def cross_browse(other):
+    queue = other.name("browse")
+    other.does("sent", "send", "queue", queue, "a,b,c")
+    with Blocking() as connection:
+        browser = connection.create_receiver(queue, options=Copy(), credit=10)
+        for body in "abc":
+            same(body, plain(browser.receive(timeout=WAIT)))
+        nothing(browser)
+    other.does("a,b,c", "take", queue, 3)
+
+def cross_large(other):
+    queue = other.name("large")
+    body = pattern(10 * 1024 * 1024)
+    with Blocking() as connection:
+        connection.create_sender(queue).send(Message(body=body))
+        other.does(f"{len(body)} {zlib.crc32(body)}", "sum", queue)
+        other.does("sent", "large", queue, len(body))
+        receiver = connection.create_receiver(queue)
+        same_bytes(body, receiver.receive(timeout=4 * WAIT))
+        receiver.accept()
+
+def cross_dead_letter(other):
+    queue = other.name("dead")
+    other.does("sent", "send", "queue", queue, "x")
+    with Blocking() as connection:
+        receiver = connection.create_receiver(queue, credit=1)
+        receiver.receive(timeout=WAIT)
+        fail(receiver)
+        same(1, receiver.receive(timeout=WAIT).delivery_count)
+        receiver.reject()
+        # Until then it is not written.
+        receiver.close()
+        other.does("x", "take", f"DLQ.{queue}", 1)
+        if "n" not in other.talents:
+            return
+        connection.create_sender(queue, name="again").send(Message(body="y"))
+        assert int(other.ask("refuse", queue)) > 1, "it was not delivered again"
+        message = connection.create_receiver(f"DLQ.{queue}").receive(timeout=WAIT)
+        same("y", plain(message))
+        same(f"queue://{queue}", message.annotations[symbol("x-opt-dead-letter-address")])
+
+class CrossTransaction(MessagingHandler, TransactionHandler):
+    """Rolls back and commits sends that the other side must not see before."""
+
+    def __init__(self, other):
+        super().__init__(prefetch=0, auto_accept=False)
+        self.other = other
+        self.queue = other.name("tx")
+        self.commits = False
+        self.failure = None
+
+    def on_start(self, event):
+        self.container = event.container
+        self.connection = event.container.connect(URL)
+        self.sender = event.container.create_sender(self.connection, self.queue)
+        self.container.declare_transaction(self.connection, handler=self)
+
+    def on_transaction_declared(self, event):
+        for body in "ab":
+            event.transaction.send(self.sender, Message(body=body))
+        self.check("nothing", "nothing", self.queue)
+        if self.commits:
+            event.transaction.commit()
+        else:
+            event.transaction.abort()
+
+    def on_transaction_aborted(self, event):
+        self.check("nothing", "nothing", self.queue)
+        self.commits = True
+        self.container.declare_transaction(self.connection, handler=self)
+
+    def on_transaction_committed(self, event):
+        self.check("a,b", "take", self.queue, 2)
+        self.connection.close()
+
+    def check(self, expected, *words):
+        try:
+            self.other.does(expected, *words)
+        except Exception as failure:
+            self.failure = self.failure or failure
+
+def cross_transaction(other):
+    handler = CrossTransaction(other)
+    Container(handler).run()
+    if handler.failure is not None:
+        raise handler.failure
+    if "t" not in other.talents:
+        return
+    queue = other.name("tx2")
+    with Blocking() as connection:
+        receiver = connection.create_receiver(queue, credit=5)
+        other.does("done", "transact", "abort", queue, "undone")
+        nothing(receiver)
+        other.does("done", "transact", "commit", queue, "a,b")
+        takes(receiver, "a", "b")
+
+def crossed(other):
+    """Everything with one client of another protocol."""
+    for step in (cross_durable, cross_shared, cross_browse, cross_large, cross_dead_letter, cross_transaction):
+        named(step, other)
+    if "c" in other.talents:
+        named(cross_selector, other)
+
+def named(step, other):
+    try:
+        step(other)
+    except Exception as fault:
+        fault.args = (f"{step.__name__}: {fault}",)
+        raise
+
 STEPS = {
     "connect with and without a password, and without SASL": connects,
     "every kind of body and property": bodies,
@@ -377,6 +558,10 @@ STEPS = {
     "reactor: transactions": transactions,
     "to STOMP and back, over a dynamic node": request_reply,
 }
+
+if len(sys.argv) > 2:
+    pairs = [pair.split(":") for pair in sys.argv[2].split(",")]
+    STEPS = {f"crossed with {word}": partial(crossed, Other(word, talents)) for word, talents in pairs}
 
 for name, step in STEPS.items():
     try:
