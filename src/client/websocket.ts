@@ -92,7 +92,7 @@ class WebSocketTransport implements Transport {
   }
 
   write(bytes: Uint8Array, done: () => void, mayChange: boolean): void {
-    this.#send(Opcode.binary, mayChange ? bytes : Uint8Array.from(bytes), done)
+    this.#send(Opcode.binary, mayChange ? bytes : new Uint8Array(bytes), done)
   }
 
   cork(): void {
@@ -141,6 +141,6 @@ class WebSocketTransport implements Transport {
   #close(payload: Uint8Array): void {
     if (this.#isClosing) return
     this.#isClosing = true
-    this.#send(Opcode.close, Uint8Array.from(payload))
+    this.#send(Opcode.close, new Uint8Array(payload))
   }
 }
