@@ -1,7 +1,10 @@
 import { AmqpClient } from './amqp-client.ts'
 import type { ClientEvents, ClientServices, FlowClient } from './flow-client.ts'
+import { MqttClient } from './mqtt-client.ts'
 import type { FlowPlan } from './plan.ts'
 import { StompClient } from './stomp-client.ts'
+
+const clients = { amqp: AmqpClient, mqtt: MqttClient, stomp: StompClient }
 
 /** A connection of the plan's protocol. */
 export function clientOf(
@@ -10,6 +13,6 @@ export function clientOf(
   services: ClientServices,
   events: ClientEvents,
 ): FlowClient {
-  const Client = protocol === 'amqp' ? AmqpClient : StompClient
+  const Client = clients[protocol]
   return new Client(port, number, services, events)
 }

@@ -19,7 +19,7 @@ export type Load =
 
 /** What producers and consumers do in one run. */
 export interface FlowPlan {
-  readonly protocol: 'stomp' | 'amqp'
+  readonly protocol: 'stomp' | 'amqp' | 'mqtt'
   readonly port: number
   /** Tells this run's messages from all others: 32 bits. */
   readonly run: number
