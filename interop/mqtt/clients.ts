@@ -48,13 +48,22 @@ export const mqttClients: readonly MqttClient[] = [
     start: (root: string) => new Driver(process.execPath, [join(root, 'interop/node/mosquitto.js')], root),
   })),
   {
-    name: 'paho.golang/3.1.1',
+    name: 'paho.mqtt.golang/3.1.1',
     version: '3.1.1',
     interpreter: 'go',
     cuts: false,
     tellsAll: true,
-    install: installGo,
-    start: (root) => new Driver(goProgram(root), [], root),
+    install: (root) => installGo(root, 'go-mqtt', 'github.com/eclipse/paho.mqtt.golang'),
+    start: (root) => new Driver(goProgram(root, 'go-mqtt'), [], root),
+  },
+  {
+    name: 'paho.golang/5',
+    version: '5',
+    interpreter: 'go',
+    cuts: true,
+    tellsAll: true,
+    install: (root) => installGo(root, 'go-mqtt5', 'github.com/eclipse/paho.golang'),
+    start: (root) => new Driver(goProgram(root, 'go-mqtt5'), [], root),
   },
 ]
 
@@ -66,14 +75,14 @@ async function installMosquitto(): Promise<string> {
   return version
 }
 
-async function installGo(root: string): Promise<string> {
-  const folder = join(root, 'interop/go-mqtt')
+/** `name`: of the folder and of the program that is built of it. `library`: the module whose version is told. */
+async function installGo(root: string, name: string, library: string): Promise<string> {
+  const folder = join(root, 'interop', name)
   await mkdir(join(root, 'dist/interop'), { recursive: true })
-  await run('go', ['build', '-o', goProgram(root), '.'], { cwd: folder })
-  const list = ['list', '-m', '-f', '{{.Version}}', 'github.com/eclipse/paho.mqtt.golang']
-  return (await run('go', list, { cwd: folder })).replace(/^v/, '')
+  await run('go', ['build', '-o', goProgram(root, name), '.'], { cwd: folder })
+  return (await run('go', ['list', '-m', '-f', '{{.Version}}', library], { cwd: folder })).replace(/^v/, '')
 }
 
-function goProgram(root: string): string {
-  return join(root, 'dist/interop/go-mqtt')
+function goProgram(root: string, name: string): string {
+  return join(root, 'dist/interop', name)
 }
