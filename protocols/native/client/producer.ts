@@ -38,6 +38,8 @@ interface Pending {
   reject: ((error: ManifoldError) => void) | undefined
   readonly transaction: number
   readonly roughBytes: number
+  /** Written to this connection or an earlier one: it may have happened. */
+  wasWritten: boolean
   release: (() => void) | undefined
 }
 
@@ -146,6 +148,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
       reject: this.#reject,
       transaction,
       roughBytes: message.roughBytes,
+      wasWritten: false,
       release: undefined,
     }
     if (!this.#add(pending)) return sent
@@ -206,14 +209,12 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     this.#endedBy ??= error
     this.#isOpen = false
     const rest = this.#queue.slice(this.#front)
-    const written = this.#written
     this.#queue = []
     this.#front = 0
     this.#written = 0
-    for (const [index, pending] of rest.entries()) {
+    for (const pending of rest) {
       const { code, message, retryable } = error
-      // What was on its way may have arrived.
-      if (index < written)
+      if (pending.wasWritten)
         settle(pending, new ManifoldError(code, message, { retryable, outcome: 'unknown', cause: error }))
       else settle(pending, error)
     }
@@ -270,6 +271,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
       this.#credit -= 1
       this.#creditBytes -= peer.send(this.link, this.#firstSeq + this.#written, pending.message, pending.transaction)
       this.#written += 1
+      pending.wasWritten = true
       if (this.#confirm === 'none') settle(this.#shift(), undefined)
     }
     if (this.pendingCount === 0) this.#idle()
@@ -336,22 +338,18 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
   }
 
   #watch(pending: Pending, signal: AbortSignal | undefined, timeout: number | undefined): void {
-    pending.release = watch('the send', { signal, timeout }, this.#hub.environment, (error) => {
+    pending.release = watch('the send', { signal, timeout }, this.#hub.environment, () => {
       const index = this.#queue.indexOf(pending, this.#front)
       if (index < 0) return
-      const isWritten = index < this.#front + this.#written
-      if (!isWritten) {
+      // What has a number that the broker may know stays in its place, so that the others keep theirs.
+      const isNumbered = index < this.#front + this.#written || this.#options.name !== undefined
+      if (!isNumbered || !pending.wasWritten) {
         this.#queue.splice(index, 1)
         this.#bufferedBytes -= pending.roughBytes
-        settle(pending, error as ManifoldError)
-        return
       }
-      // It stays in its place, so that the numbers of the others do.
-      const { reject } = pending
-      pending.resolve = undefined
-      pending.reject = undefined
-      if (signal?.aborted === true) reject?.(aborted('the send', signal, 'unknown'))
-      else reject?.(new TimeoutError('the send', timeout ?? 0, 'unknown'))
+      const outcome = pending.wasWritten ? 'unknown' : 'none'
+      if (signal?.aborted === true) settle(pending, aborted('the send', signal, outcome))
+      else settle(pending, new TimeoutError('the send', timeout ?? 0, outcome))
     })
   }
 

@@ -151,6 +151,29 @@ describe('a connection that is lost', () => {
     expect(bodies).toEqual(['before', 'a', 'b', 'c'])
   })
 
+  test('does not send again what was given up meanwhile, and says that it may have been stored', async () => {
+    const client = await (await opened()).connect({ reconnect: { initialReconnectDelay: 1000, jitter: false } })
+    const queue = client.queue('q')
+    await queue.send('first')
+    broker.deaf = true
+    const written = queue.send('written', { timeout: 500 }).catch((error: ManifoldError) => error)
+    await broker.idle(20)
+    broker.deaf = false
+    broker.refusing = true
+    broker.streams.at(-1)?.destroy()
+    await broker.idle()
+    broker.refusing = false
+    const waiting = queue.send('waiting', { timeout: 500 }).catch((error: ManifoldError) => error)
+    await broker.advance(500)
+    expect(await written).toMatchObject({ code: 'timed-out', outcome: 'unknown' })
+    expect(await waiting).toMatchObject({ code: 'timed-out', outcome: 'none' })
+    await broker.advance(500)
+    await queue.send('last')
+    const bodies: unknown[] = []
+    for await (const message of queue.browse()) bodies.push(message.body)
+    expect(bodies).toEqual(['first', 'written', 'last'])
+  })
+
   test('goes on with its handlers, and aborts those whose message is somebody else’s now', async () => {
     const client = await (await opened()).connect(atOnce)
     const queue = client.queue('q')
@@ -224,6 +247,29 @@ describe('a named producer', () => {
     await other.close()
     await broker.advance(1000)
     expect(await pending).toMatchObject({ code: 'taken-over' })
+  })
+
+  test('of which a send is given up while it is away keeps the numbers of the others', async () => {
+    const client = await (await opened()).connect({ reconnect: { initialReconnectDelay: 1000, jitter: false } })
+    const producer = client.queue('q').producer({ name: 'p' })
+    await producer.send('first')
+    broker.deaf = true
+    const giveUp = new AbortController()
+    const given = producer.send('given up', { signal: giveUp.signal }).catch((error: ManifoldError) => error)
+    await broker.idle(20)
+    broker.deaf = false
+    broker.refusing = true
+    broker.streams.at(-1)?.destroy()
+    await broker.idle()
+    broker.refusing = false
+    const next = producer.send('next')
+    giveUp.abort()
+    expect(await given).toMatchObject({ code: 'aborted', outcome: 'unknown' })
+    await broker.advance(1000)
+    await next
+    const bodies: unknown[] = []
+    for await (const message of client.queue('q').browse()) bodies.push(message.body)
+    expect(bodies).toEqual(['first', 'given up', 'next'])
   })
 
   test('tells after a reconnect which of its sends were refused', async () => {
