@@ -1,4 +1,5 @@
 import type { Message } from '../message.ts'
+import { copyInto } from './copy.ts'
 import {
   blockBytes,
   blockHeaderBytes,
@@ -178,7 +179,7 @@ export class JournalFrame {
   addPart(change: Change, bytes: Uint8Array): Location | undefined {
     const at = this.#record(change, bytes.length, RecordType.part)
     if (at < 0) return undefined
-    this.memory.set(bytes, at)
+    copyInto(this.memory, bytes, at)
     return this.#locationAt(at)
   }
 
@@ -219,7 +220,7 @@ export class JournalFrame {
     const at = this.#record(change, bytes)
     if (at < 0) return false
     this.#view.setFloat64(at, change.number, true)
-    this.memory.set(message.content, this.#encoder.write(message, this.memory, this.#view, at + putHeadBytes))
+    copyInto(this.memory, message.content, this.#encoder.write(message, this.memory, this.#view, at + putHeadBytes))
     this.#lastMessage = message
     this.#lastNumber = change.number
     this.#lastLocation = this.#locationAt(at)
@@ -245,7 +246,7 @@ export class JournalFrame {
     const keyBytes = memory.write(key, at + 2)
     memory.writeUInt16LE(keyBytes, at)
     if (value === undefined) memory[at - recordHeaderBytes + 1] = stateIsRemoved
-    else memory.set(value, at + 2 + keyBytes)
+    else copyInto(memory, value, at + 2 + keyBytes)
     this.#note(change, 0, 0)
     return true
   }
