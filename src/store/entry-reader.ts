@@ -2,7 +2,7 @@ import type { Directory } from './directory.ts'
 import type { IndexEntry } from './index-page.ts'
 import { JournalBatch } from './journal-batch.ts'
 import type { JournalIndex } from './journal-index.ts'
-import type { JournalReader, Unreadable } from './journal-reader.ts'
+import { bySequence, type JournalReader, type Unreadable } from './journal-reader.ts'
 import type { Damage } from './journal-scan.ts'
 import type { Disk } from './log/disk.ts'
 import type { OwnerIndex } from './owner-index.ts'
@@ -103,8 +103,4 @@ export class EntryReader {
 export interface EntryRange {
   readonly after: number
   readonly count: number
-}
-
-function bySequence(left: StoredEntry, right: StoredEntry): number {
-  return left.sequence - right.sequence
 }

@@ -200,6 +200,7 @@ function inOrderOfPlaces(entries: readonly IndexEntry[]): readonly IndexEntry[] 
   return entries
 }
 
-function bySequence(left: StoredEntry, right: StoredEntry): number {
+/** For sorting. */
+export function bySequence(left: StoredEntry, right: StoredEntry): number {
   return left.sequence - right.sequence
 }

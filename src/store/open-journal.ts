@@ -7,7 +7,7 @@ import { JournalCopy } from './journal-copy.ts'
 import { defaultJournalSizes } from './journal-limits.ts'
 import { JournalStore } from './journal-store.ts'
 import { type Holder, StoreLock } from './lock.ts'
-import { BestLane } from './log/commit-lane.ts'
+import { BestLane } from './log/best-lane.ts'
 import { FileDisk } from './log/file-disk.ts'
 import { OverlayDisk } from './log/overlay-disk.ts'
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../src/clock.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
-import { PoolLane } from '../../src/store/log/commit-lane.ts'
 import { FileDisk } from '../../src/store/log/file-disk.ts'
+import { PoolLane } from '../../src/store/log/pool-lane.ts'
 import { storeContract } from './store-contract.ts'
 
 storeContract('the journal', async () => {

@@ -2,23 +2,13 @@ import { crc32 } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { decodeCheckpoint } from '../../src/store/checkpoint.ts'
 import { type FrameHeader, isFrameIntact, readFrameHeader } from '../../src/store/frame.ts'
-import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { OwnerId, OwnerRecord, OwnerSpec, StoredEntry, WriteBatch } from '../../src/store/store.ts'
+import { crashSizes as sizes } from '../support/crash.ts'
 import { messageOf, testFormats } from '../support/messages.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-
-const sizes: JournalSizes = {
-  segmentBytes: 24 * 1024,
-  frameBytesMax: 6 * 1024,
-  partBytes: 2 * 1024,
-  eagerBytes: 1024,
-  checkpointBytes: 40 * 1024,
-  pageCacheBytes: 4 * 1024,
-  pageEntries: 24,
-}
 
 const environment: { readonly FLIPS?: string } = process.env
 const flips = Number(environment.FLIPS ?? 300)

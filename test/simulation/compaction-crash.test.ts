@@ -1,22 +1,14 @@
 import { expect, test } from 'vitest'
 import { frameHeaderBytes, isFrameIntact, RecordType, readBlocks, readFrameHeader } from '../../src/store/frame.ts'
-import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { OwnerId, OwnerRecord, StoredEntry, WriteBatch } from '../../src/store/store.ts'
+import { crashSizes } from '../support/crash.ts'
 import { messageOf, testFormats } from '../support/messages.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
-const sizes: JournalSizes = {
-  segmentBytes: 12 * 1024,
-  frameBytesMax: 6 * 1024,
-  partBytes: 2 * 1024,
-  eagerBytes: 1024,
-  checkpointBytes: 20 * 1024,
-  pageCacheBytes: 4 * 1024,
-  pageEntries: 24,
-}
+const sizes = { ...crashSizes, segmentBytes: 12 * 1024, checkpointBytes: 20 * 1024 }
 
 const environment: { readonly CRASHES?: string } = process.env
 const crashesWanted = Number(environment.CRASHES ?? 300)

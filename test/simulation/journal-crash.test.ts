@@ -1,21 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { CommitDone, OwnerId, StoredEntry, WriteBatch } from '../../src/store/store.ts'
+import { crashSizes as sizes } from '../support/crash.ts'
 import { messageOf, testFormats } from '../support/messages.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type Names, type Random, SimulatedDisk } from '../support/simulated-disk.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-
-const sizes: JournalSizes = {
-  segmentBytes: 24 * 1024,
-  frameBytesMax: 6 * 1024,
-  partBytes: 2 * 1024,
-  eagerBytes: 1024,
-  checkpointBytes: 40 * 1024,
-  pageCacheBytes: 4 * 1024,
-  pageEntries: 24,
-}
 
 /** What a store must hold: by owner and sequence, what the entry's body is and how sure that is. */
 interface Expected {

@@ -1,23 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { BrokerError } from '../../src/errors.ts'
-import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { DiskFile, Flushed } from '../../src/store/log/disk.ts'
 import type { OwnerId } from '../../src/store/store.ts'
+import { crashSizes as sizes } from '../support/crash.ts'
 import { messageOf, testFormats } from '../support/messages.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type Names, SimulatedDisk } from '../support/simulated-disk.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-
-const sizes: JournalSizes = {
-  segmentBytes: 24 * 1024,
-  frameBytesMax: 6 * 1024,
-  partBytes: 2 * 1024,
-  eagerBytes: 1024,
-  checkpointBytes: 40 * 1024,
-  pageCacheBytes: 4 * 1024,
-  pageEntries: 24,
-}
 
 function fault(code: string): Error {
   return Object.assign(new Error(`${code}: the device answers with an error`), { code })
