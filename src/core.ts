@@ -18,6 +18,7 @@ export {
   type MessageView,
 } from './message.ts'
 export type { Protocol } from './protocol.ts'
+export { Reading } from './reading.ts'
 export { type ScramLogin, ScramServer, type ScramStep, scramMechanism } from './scram/server.ts'
 export {
   accepted,

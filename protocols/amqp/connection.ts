@@ -5,6 +5,7 @@ import {
   type Due,
   type Identity,
   type Output,
+  Reading,
   ScramServer,
   type SendNumber,
   type Session,
@@ -48,8 +49,6 @@ const protocolHeader = Buffer.from([0x41, 0x4d, 0x51, 0x50, Layer.amqp, 1, 0, 0]
 const saslHeader = Buffer.from([0x41, 0x4d, 0x51, 0x50, Layer.sasl, 1, 0, 0])
 const soleConnection = 'sole-connection-for-container'
 const offeredCapabilities = ['ANONYMOUS-RELAY', 'DELAYED_DELIVERY', 'SHARED-SUBS', soleConnection]
-/** How many times the high watermark may wait for a peer that does not read before its frames are not read either. */
-const unreadFactor = 8
 
 /** One connection from its first byte to its last: layers, SASL, open, idle time-outs, errors, the end. */
 export class AmqpConnection
@@ -69,6 +68,7 @@ export class AmqpConnection
   readonly #decoder: Decoder
   readonly #control: Control
   readonly #deadline: Deadline
+  readonly #reading: Reading
   readonly #idle: IdleTimes
   readonly #intake: Intake
   /** By the peer's channel. */
@@ -107,6 +107,7 @@ export class AmqpConnection
       properties: { product, version, ...addressPrefixes },
     })
     this.#deadline = broker.deadline(this)
+    this.#reading = new Reading(wire.stream, broker.limits.outputBytesHigh)
     this.#idle = new IdleTimes(options.idleMsMax)
     this.#intake = new Intake(this)
     this.#sessions = []
@@ -310,7 +311,7 @@ export class AmqpConnection
 
   drained(): void {
     this.#session?.resume()
-    if (this.#wire.stream.isPaused() && !this.#isEnding) this.#wire.stream.resume()
+    this.#reading.release('unread')
   }
 
   /** Called by the deadlines: no open yet, nothing heard for too long, or time for an empty frame. */
@@ -347,8 +348,7 @@ export class AmqpConnection
     this.now = this.#shared.broker.clock.now()
     if (this.#isEnding) return
     this.#decoder.push(chunk)
-    const { outputBytesHigh } = this.#shared.broker.limits
-    if (this.output.isCongested && this.output.waitingBytes > outputBytesHigh * unreadFactor) this.#wire.stream.pause()
+    this.#reading.check(this.output)
   }
 
   #onEnd(): void {
@@ -472,7 +472,7 @@ export class AmqpConnection
     this.#decoder.close()
     this.#closeSession(how)
     this.output.end()
-    this.#wire.stream.resume()
+    this.#reading.finish()
   }
 
   /** The next time at which an empty frame is to be sent, or one should have come. */

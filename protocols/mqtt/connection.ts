@@ -5,6 +5,7 @@ import {
   type Due,
   type Identity,
   type Output,
+  Reading,
   type Wire,
   type WireEvents,
 } from '../../src/core.ts'
@@ -32,8 +33,6 @@ import type { Sessions } from './sessions.ts'
 
 /** A client is given up when nothing has come for this many times its keep-alive [MQTT-3.1.2-22]. */
 const keepAliveTolerance = 1.5
-/** How many times the high watermark may wait for a peer that does not read before its packets are not read either. */
-const unreadFactor = 8
 /** Longest reason string: a peer may take small packets only. */
 const reasonCharactersMax = 256
 
@@ -48,6 +47,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
   readonly #wire: Wire
   readonly #decoder: Decoder
   readonly #deadline: Deadline
+  readonly #reading: Reading
   #request: ConnectRequest | undefined
   #session: MqttSession | undefined
   #authentication: Authentication | undefined
@@ -66,6 +66,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
     this.output = wire.open(this)
     this.#decoder = new Decoder(this, options.limits)
     this.#deadline = broker.deadline(this)
+    this.#reading = new Reading(wire.stream, broker.limits.outputBytesHigh)
     this.#request = undefined
     this.#session = undefined
     this.#authentication = undefined
@@ -103,8 +104,8 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
 
   readable(isReadable: boolean): void {
     if (this.#isEnding) return
-    if (isReadable) this.#wire.stream.resume()
-    else this.#wire.stream.pause()
+    if (isReadable) this.#reading.release('full')
+    else this.#reading.hold('full')
   }
 
   /** Says why, if the client can be told, and ends the connection (4.13). */
@@ -126,7 +127,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
 
   drained(): void {
     this.#session?.resume()
-    if (this.#wire.stream.isPaused() && !this.#isEnding) this.#wire.stream.resume()
+    this.#reading.release('unread')
   }
 
   /** Called by the deadlines: no CONNECT yet, or nothing for too long. */
@@ -147,8 +148,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
     this.now = this.#broker.clock.now()
     if (this.#isEnding) return
     this.#decoder.push(chunk)
-    const { outputBytesHigh } = this.#broker.limits
-    if (this.output.isCongested && this.output.waitingBytes > outputBytesHigh * unreadFactor) this.#wire.stream.pause()
+    this.#reading.check(this.output)
   }
 
   #onClose(): void {
@@ -220,7 +220,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
   #authenticate(request: ConnectRequest, clientId: string): void {
     // What comes meanwhile waits in the operating system, not here.
     this.#decoder.pause()
-    this.#wire.stream.pause()
+    this.#reading.hold('login')
     const { user, password } = request
     const { remote, isLocal } = this.#wire
     this.#broker.authenticate({ user, password, clientId, protocol: 'mqtt', remote, isLocal }, (result) => {
@@ -250,7 +250,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
     })
     this.#decoder.isConnected = true
     session.open()
-    this.#wire.stream.resume()
+    this.#reading.release('login')
     this.#decoder.resume()
   }
 
@@ -322,7 +322,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
     if (this.#isEnding) return
     this.#leave(isClean)
     this.output.end()
-    this.#wire.stream.resume()
+    this.#reading.finish()
   }
 
   #leave(isClean: boolean): void {

@@ -6,6 +6,7 @@ import {
   type Due,
   Message,
   type Output,
+  Reading,
   type Wire,
   type WireEvents,
 } from '../../src/core.ts'
@@ -52,8 +53,6 @@ export interface Shared {
 
 /** Silent for this many heart-beats, the peer is given up. */
 const heartBeatsMissed = 3
-/** How many times the high watermark may wait for a peer that does not read before its frames are not read either. */
-const unreadFactor = 8
 
 /** One connection over a wire: preface, HELLO, frames, heart-beats, the end. */
 export class NativeConnection implements FrameHandler, ClientSide, WireEvents, Due {
@@ -63,6 +62,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
   readonly #wire: Wire
   readonly #decoder: Decoder
   readonly #deadline: Deadline
+  readonly #reading: Reading
   readonly #deliveries: DeliveryWriter
   readonly #incoming: Incoming
   #session: NativeSession | undefined
@@ -78,6 +78,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     this.output = wire.open(this)
     this.#decoder = new Decoder(this, helloBytesMax, allocate)
     this.#deadline = shared.broker.deadline(this)
+    this.#reading = new Reading(wire.stream, shared.broker.limits.outputBytesHigh)
     this.#deliveries = new DeliveryWriter(shared.options.limits.frameBytesMax)
     this.#incoming = new Incoming(shared.options.limits.bodyBytesMax)
     this.#session = undefined
@@ -155,7 +156,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
 
   drained(): void {
     this.#session?.resume()
-    if (this.#wire.stream.isPaused() && !this.#isEnding) this.#wire.stream.resume()
+    this.#reading.release('unread')
   }
 
   /** Called by the deadlines: no HELLO yet, or time for a heart-beat. */
@@ -177,8 +178,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     if (this.#isEnding) return
     this.#decoder.push(chunk)
     this.#session?.endOfInput()
-    const { outputBytesHigh } = this.#shared.broker.limits
-    if (this.output.isCongested && this.output.waitingBytes > outputBytesHigh * unreadFactor) this.#wire.stream.pause()
+    this.#reading.check(this.output)
   }
 
   #onClose(): void {
@@ -200,7 +200,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     }
     // What comes meanwhile waits in the operating system, not here.
     this.#decoder.pause()
-    this.#wire.stream.pause()
+    this.#reading.hold('login')
     const { user, password, clientId } = hello
     const { remote, isLocal } = this.#wire
     const { broker, options } = this.#shared
@@ -236,7 +236,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
       time: { type: 'timestamp', value: broker.clock.now() },
       caps: { type: 'list', value: [] },
     })
-    this.#wire.stream.resume()
+    this.#reading.release('login')
     this.#decoder.resume()
     this.#session?.endOfInput()
   }
@@ -414,7 +414,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     this.#session = undefined
     session?.close(how)
     this.output.end()
-    this.#wire.stream.resume()
+    this.#reading.finish()
   }
 }
 

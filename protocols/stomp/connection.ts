@@ -4,6 +4,7 @@ import {
   type Deadline,
   type Due,
   type Output,
+  Reading,
   type Wire,
   type WireEvents,
 } from '../../src/core.ts'
@@ -29,8 +30,6 @@ export interface Shared {
 
 /** A client that sends heart-beats is given up after this many times the agreed period without a byte. */
 const heartBeatTolerance = 2.5
-/** How many times the high watermark may wait for a peer that does not read before its frames are not read either. */
-const unreadFactor = 8
 
 /** One connection from its first byte to its last: CONNECT, heart-beats, errors, the end. */
 export class StompConnection implements FrameHandler, ConnectionHost, WireEvents, Due {
@@ -40,6 +39,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
   readonly #wire: Wire
   readonly #decoder: Decoder
   readonly #deadline: Deadline
+  readonly #reading: Reading
   #session: StompSession | undefined
   #version: Version
   #isEnding: boolean
@@ -54,6 +54,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     this.output = wire.open(this)
     this.#decoder = new Decoder(this, shared.options.limits, shared.scratch)
     this.#deadline = shared.broker.deadline(this)
+    this.#reading = new Reading(wire.stream, shared.broker.limits.outputBytesHigh)
     this.#session = undefined
     this.#version = '1.0'
     this.#isEnding = false
@@ -80,8 +81,8 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
   }
 
   readable(isReadable: boolean): void {
-    if (isReadable) this.#wire.stream.resume()
-    else this.#wire.stream.pause()
+    if (isReadable) this.#reading.release('full')
+    else this.#reading.hold('full')
   }
 
   fail(error: BrokerError): void {
@@ -98,7 +99,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
 
   drained(): void {
     this.#session?.resume()
-    if (this.#wire.stream.isPaused() && !this.#isEnding) this.#wire.stream.resume()
+    this.#reading.release('unread')
   }
 
   /** Called by the deadlines: no CONNECT yet, or time for a heart-beat. */
@@ -126,8 +127,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     this.now = this.#shared.broker.clock.now()
     if (this.#isEnding) return
     this.#decoder.push(chunk)
-    const { outputBytesHigh } = this.#shared.broker.limits
-    if (this.output.isCongested && this.output.waitingBytes > outputBytesHigh * unreadFactor) this.#wire.stream.pause()
+    this.#reading.check(this.output)
   }
 
   #onClose(): void {
@@ -154,7 +154,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     this.#version = agreement.version
     // What comes meanwhile waits in the operating system, not here.
     this.#decoder.pause()
-    this.#wire.stream.pause()
+    this.#reading.hold('login')
     const { user, password, clientId } = agreement
     const { remote, isLocal } = this.#wire
     const login = { user, password, clientId, protocol: 'stomp', remote, isLocal }
@@ -189,7 +189,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
       ['server', serverName],
     ])
     this.output.endFrame()
-    this.#wire.stream.resume()
+    this.#reading.release('login')
     this.#decoder.resume()
   }
 
@@ -220,7 +220,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     this.#session?.close(how)
     this.#session = undefined
     this.output.end()
-    this.#wire.stream.resume()
+    this.#reading.finish()
   }
 
   /** The next time at which a heart-beat is to be sent, or to have come. */

@@ -16,7 +16,7 @@ const nothing = /^$/
 const anything = /./
 /** What everything else is built of; knows nothing but itself. */
 const foundation =
-  /^src\/(address|clock|embedded-format|errors|limits|message|session|small-map|turn|value|value-codec|version)\.ts$/
+  /^src\/(address|clock|embedded-format|errors|limits|message|reading|session|small-map|turn|value|value-codec|version)\.ts$/
 const noNetwork = /^node:(?!net$|tls$|http$|https$|http2$|dgram$)/
 
 /** The first row that matches a file holds for it. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Address } from '../../../../src/address.ts'
 import { openAccess } from '../../../../src/broker/access.ts'
 import { BrokerError } from '../../../../src/errors.ts'
+import { HeldStore } from '../../../support/held-store.ts'
 import { StompBroker } from '../../../support/stomp-broker.ts'
 import { frameBytes } from '../../../support/stomp-client.ts'
 
@@ -629,6 +630,39 @@ describe('errors and limits', () => {
     expect(binding!.queue.readyCount).toBeGreaterThan(150)
     silent.stream.resume()
     expect((await silent.messages(200)).length).toBe(200)
+  })
+
+  test('a client with too many unconfirmed sends is not read because it reads', async () => {
+    const store = new HeldStore()
+    const limits = { outputBytesHigh: 64 * 1024 }
+    const test = await StompBroker.open({ store, limits, stomp: { unconfirmedSendsMax: 5 } })
+    const client = await test.connected()
+    await client.sure('subscribe', { id: 's', destination: '/topic/t', ack: 'auto' })
+    const other = await test.connected()
+    client.stream.pause()
+    for (let index = 0; index < 50; index += 1) {
+      await other.sure('send', { destination: '/topic/t' }, 'x'.repeat(10_000))
+    }
+    store.isHeld = true
+    const send = async (): Promise<void> => {
+      client.send('send', { destination: '/queue/q', persistent: 'true', receipt: 'r' }, 'y')
+      for (let turn = 0; turn < 4; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    }
+    for (let index = 0; index < 10; index += 1) await send()
+    const count = (): number => {
+      const queue = test.broker.find(Address.must('queue', 'q'))
+      return queue !== undefined && 'count' in queue ? queue.count : 0
+    }
+    const taken = count()
+    expect(taken).toBeLessThan(10)
+    client.stream.resume()
+    await client.messages(50)
+    for (let index = 0; index < 10; index += 1) await send()
+    expect(count()).toBe(taken)
+    store.isHeld = false
+    store.letGo()
+    for (let index = 0; index < 20; index += 1) await client.next('RECEIPT')
+    expect(count()).toBe(20)
   })
 
   test('the broker closing says so to every client', async () => {
