@@ -7,13 +7,12 @@ import {
   type Environment,
   helloOf,
   machine,
-  type PeerEvents,
 } from '../../protocols/native/client/index.ts'
 import type { FailoverTarget } from './failover-options.ts'
 import { Standby } from './standby.ts'
 
-/** How long a broker may take to answer a connection that nobody waits for. */
-const standbyMsMax = 30_000
+/** How long one broker may take to let the client in before the next one is tried. */
+const reachMsMax = 30_000
 /** How long a broker may take to hang up that is left for a preferred one. */
 const leaveMsMax = 2_000
 
@@ -65,7 +64,7 @@ export class Failover {
     const ready = this.#standbys.shift()
     if (ready !== undefined) return this.#connected(ready.endpoint, ready.promote(events))
     try {
-      return this.#connected(endpoint, await this.#reach(endpoint, given, events, signal))
+      return this.#connected(endpoint, await this.#within(endpoint, given, events, signal))
     } catch (error) {
       this.#failed()
       throw error
@@ -157,22 +156,27 @@ export class Failover {
   async #prepare(endpoint: Endpoint): Promise<void> {
     const ended = this.#signal
     if (ended === undefined) return
-    const late = new AbortController()
-    const timer = this.#environment.after(standbyMsMax, () => late.abort())
     const standby = new Standby(endpoint, (lost) => this.#lost(lost))
     const given = { hello: helloOf(this.#options, endpoint), environment: this.#environment }
     try {
-      await standby.open((events: PeerEvents) =>
-        this.#reach(endpoint, given, events, AbortSignal.any([ended, late.signal])),
-      )
+      await standby.open((events) => this.#within(endpoint, given, events, ended))
     } catch {
       // It is tried again; whoever needs it is told why it cannot be had.
       return
-    } finally {
-      timer.cancel()
     }
     if (ended.aborted) standby.close()
     else this.#ready(standby)
+  }
+
+  /** Reaches a broker, or gives it up: one that says nothing must not keep the others from being tried. */
+  async #within(...[endpoint, given, events, signal]: Parameters<Dial>): Promise<Dialled> {
+    const late = new AbortController()
+    const timer = this.#environment.after(reachMsMax, () => late.abort())
+    try {
+      return await this.#reach(endpoint, given, events, AbortSignal.any([signal, late.signal]))
+    } finally {
+      timer.cancel()
+    }
   }
 
   #ready(standby: Standby): void {

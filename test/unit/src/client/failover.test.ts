@@ -163,6 +163,14 @@ describe('priorityBackup', () => {
   })
 })
 
+test('a broker that lets nobody in does not keep the next one from being tried', async () => {
+  const [a, b] = [await broker(), await broker()]
+  a.stall({ received: 1 })
+  const made = await client([a, b], 'randomize=false')
+  await made.queue('q').send('x')
+  expect(b.messageCount('q')).toBe(1)
+})
+
 describe('options', () => {
   test('have the names and defaults of ActiveMQ', () => {
     const { reconnect } = parseFailover('failover:(tcp://a)', undefined)
