@@ -14,8 +14,8 @@ interface Hand {
   send(kind: string, name: string, body: Buffer, colour: string | undefined): Promise<void>
   /** Takes and acknowledges so many messages of a queue; fewer if no more come in time. */
   take(name: string, count: number, ms: number): Promise<readonly Buffer[]>
-  /** Refuses the one message of a queue until it comes no more; returns how often it came. */
-  refuse?(name: string): Promise<number>
+  /** Refuses the one message of a queue as often as it comes, so many times at most; returns how often it came. */
+  refuse?(name: string, timesMax: number): Promise<number>
   /** Sends within a transaction. */
   transact?(name: string, bodies: readonly string[], isCommitted: boolean): Promise<void>
   close(): Promise<void>
@@ -90,15 +90,15 @@ class StompHand implements Hand {
     return bodies
   }
 
-  async refuse(name: string): Promise<number> {
+  async refuse(name: string, timesMax: number): Promise<number> {
     const subscription = this.#next()
     await this.#connection.subscribe(subscription, `/queue/${name}`, 'client-individual')
     let times = 0
-    let message = await this.#connection.receive(subscription, dueMs)
-    while (message !== undefined) {
+    while (times < timesMax) {
+      const message = await this.#connection.receive(subscription, dueMs)
+      if (message === undefined) break
       times += 1
       await this.#connection.nack(message)
-      message = await this.#connection.receive(subscription, silenceMs)
     }
     await this.#connection.unsubscribe(subscription)
     return times
@@ -169,7 +169,7 @@ function patternOf(size: number): Buffer {
 
 /**
  * Does what an AMQP client asks for in messages to the queue `cross.WORD`, one line of text each, answered to their reply-to:
- * `send KIND NAME a,b [red,blue]`, `take NAME COUNT`, `nothing NAME`, `refuse NAME`, `transact commit|abort NAME a,b`,
+ * `send KIND NAME a,b [red,blue]`, `take NAME COUNT`, `nothing NAME`, `refuse NAME TIMES`, `transact commit|abort NAME a,b`,
  * `large NAME BYTES` and `sum NAME`, which answers with length and CRC-32.
  */
 export class OtherSide {
@@ -230,7 +230,7 @@ export class OtherSide {
       case 'nothing':
         return (await hand.take(first, 1, silenceMs)).join() || 'nothing'
       case 'refuse':
-        return String(await hand.refuse?.(first))
+        return String(await hand.refuse?.(first, Number(second)))
       case 'transact':
         await hand.transact?.(second, third.split(','), first === 'commit')
         return 'done'
