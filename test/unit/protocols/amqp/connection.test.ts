@@ -2,17 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { Access } from '../../../../src/broker/access.ts'
 import { BrokerError } from '../../../../src/errors.ts'
 import { AmqpBroker } from '../../../support/amqp-broker.ts'
-import {
-  type AmqpPeer,
-  composite,
-  descriptorOf,
-  encode,
-  fieldsOf,
-  frameBytes,
-  headers,
-  type ReceivedFrame,
-  t,
-} from '../../../support/amqp-peer.ts'
+import { conditionOf } from '../../../support/amqp-frames.ts'
+import { type AmqpPeer, composite, encode, frameBytes, headers, t } from '../../../support/amqp-peer.ts'
 
 const guarded: Access = {
   authenticate(login, answer) {
@@ -29,11 +20,6 @@ function init(mechanism: string, response?: string): Buffer {
 
 function openFrame(containerId: string, ...fields: Parameters<typeof t.list>): Buffer {
   return frameBytes(encode(composite(0x10, t.string(containerId), undefined, ...fields)))
-}
-
-/** The condition of the error in a close, end or detach. */
-function conditionOf(frame: ReceivedFrame): unknown {
-  return fieldsOf(frame.fields.find((field) => descriptorOf(field) === 0x1d))[0]
 }
 
 async function isGone(peer: AmqpPeer): Promise<void> {

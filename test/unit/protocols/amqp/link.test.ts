@@ -2,13 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { Address } from '../../../../src/address.ts'
 import { BrokerError } from '../../../../src/errors.ts'
 import { AmqpBroker } from '../../../support/amqp-broker.ts'
+import { accepted, bodyOf, conditionOf, detach } from '../../../support/amqp-frames.ts'
 import {
   type AmqpPeer,
   composite,
-  descriptorOf,
   encode,
   fieldsOf,
-  type ReceivedFrame,
   type Seen,
   sectionsOf,
   t,
@@ -16,21 +15,12 @@ import {
 } from '../../../support/amqp-peer.ts'
 import { policyRule } from '../../../support/policy-rule.ts'
 
-const accepted = composite(0x24)
 const selectorCode = 0x468c00000004
 const noLocalCode = 0x468c00000003
 
 function text(body: string, properties: Record<string, Wired> = {}): Buffer {
   const sections = Object.keys(properties).length === 0 ? [] : [t.described(0x74, t.map(properties))]
   return encode(...sections, t.described(0x77, t.string(body)))
-}
-
-function bodyOf(frame: ReceivedFrame): unknown {
-  return sectionsOf(frame.payload).get(0x77)
-}
-
-function conditionOf(frame: ReceivedFrame): unknown {
-  return fieldsOf(frame.fields.find((field) => descriptorOf(field) === 0x1d))[0]
 }
 
 interface SourceOptions {
@@ -62,11 +52,6 @@ function source(address: string | undefined, more: SourceOptions = {}): Wired {
 function target(address: string | undefined, capabilities?: Wired, dynamic = false): Wired {
   const text = address === undefined ? undefined : t.string(address)
   return composite(0x29, text, undefined, undefined, undefined, t.boolean(dynamic), undefined, capabilities)
-}
-
-async function detach(peer: AmqpPeer, handle: number, closed: boolean): Promise<ReceivedFrame> {
-  peer.send(composite(0x16, t.uint(handle), t.boolean(closed)))
-  return peer.next(0x16)
 }
 
 function none(peer: AmqpPeer): void {

@@ -1,11 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { Address } from '../../../../src/address.ts'
 import { AmqpBroker } from '../../../support/amqp-broker.ts'
+import { accepted, bodyOf, conditionOf, detach, lost, text } from '../../../support/amqp-frames.ts'
 import {
-  type AmqpPeer,
   composite,
   descriptorOf,
-  encode,
   fieldsOf,
   type ReceivedFrame,
   type Seen,
@@ -14,18 +13,8 @@ import {
   type Wired,
 } from '../../../support/amqp-peer.ts'
 
-const accepted = composite(0x24)
 /** The sender settles last: exactly once. */
 const second = { rcvSettleMode: 1 }
-const text = (body: string): Buffer => encode(t.described(0x77, t.string(body)))
-
-function bodyOf(frame: ReceivedFrame): unknown {
-  return sectionsOf(frame.payload).get(0x77)
-}
-
-function conditionOf(frame: ReceivedFrame): unknown {
-  return fieldsOf(frame.fields.find((field) => descriptorOf(field) === 0x1d))[0]
-}
 
 function terminus(code: number, address: string, policy?: string, timeout = 0, durable = 0): Wired {
   const symbol = policy === undefined ? undefined : t.symbol(policy)
@@ -44,16 +33,6 @@ function told(answer: ReceivedFrame): Record<string, Seen> | null {
 
 function left(broker: AmqpBroker): number {
   return [...broker.broker.router.queues].reduce((sum, queue) => sum + queue.count, 0)
-}
-
-async function detach(peer: AmqpPeer, handle: number, closed = false): Promise<void> {
-  peer.send(composite(0x16, t.uint(handle), t.boolean(closed)))
-  await peer.next(0x16)
-}
-
-async function lost(peer: AmqpPeer): Promise<void> {
-  peer.cut()
-  await peer.closed
 }
 
 describe('expiry of a terminus', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { AmqpBroker } from '../../../support/amqp-broker.ts'
+import { accepted, bodyOf, text } from '../../../support/amqp-frames.ts'
 import {
   type AmqpPeer,
   composite,
@@ -14,15 +15,9 @@ import {
 import { policyRule } from '../../../support/policy-rule.ts'
 
 const coordinatorHandle = 9
-const accepted = composite(0x24)
-const text = (body: string): Buffer => encode(t.described(0x77, t.string(body)))
 /** A value that is described itself; rhea knows one descriptor for each. */
 const valueSection = (body: Wired): Buffer => Buffer.concat([Buffer.from([0, 0x53, 0x77]), encode(body)])
 const within = (id: Buffer, outcome?: Wired): Wired => composite(0x34, t.binary(id), outcome)
-
-function bodyOf(frame: ReceivedFrame): unknown {
-  return sectionsOf(frame.payload).get(0x77)
-}
 
 /** A peer with a coordinator link, a sender (handle 0) and a receiver (handle 1) on one queue. */
 class Client {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { AmqpBroker } from '../../../support/amqp-broker.ts'
+import { accepted, bodyOf, conditionOf, text } from '../../../support/amqp-frames.ts'
 import {
   type AmqpPeer,
   composite,
@@ -13,17 +14,6 @@ import {
   type Wired,
 } from '../../../support/amqp-peer.ts'
 import { policyRule } from '../../../support/policy-rule.ts'
-
-const accepted = composite(0x24)
-const text = (body: string): Buffer => encode(t.described(0x77, t.string(body)))
-
-function bodyOf(frame: ReceivedFrame): unknown {
-  return sectionsOf(frame.payload).get(0x77)
-}
-
-function conditionOf(frame: ReceivedFrame): unknown {
-  return fieldsOf(frame.fields.find((field) => descriptorOf(field) === 0x1d))[0]
-}
 
 async function linked(broker: AmqpBroker, address = 'queue://a', credit = 100): Promise<AmqpPeer> {
   const peer = await broker.begun()
