@@ -1,5 +1,5 @@
 import { Addresses } from '../../protocols/native/addresses.ts'
-import { bodyBytes, type Outgoing } from '../../protocols/native/client/body.ts'
+import { bodyBytes, Outgoing } from '../../protocols/native/client/body.ts'
 import type { Environment } from '../../protocols/native/client/environment.ts'
 import { ManifoldError } from '../../protocols/native/client/errors.ts'
 import type { Arrival } from '../../protocols/native/client/message.ts'
@@ -12,6 +12,7 @@ import { FieldMap } from '../../protocols/native/fields.ts'
 import { defaultNativeOptions } from '../../protocols/native/options.ts'
 import type { ProducerLink } from '../../protocols/native/producer-link.ts'
 import {
+  Kind,
   plainHead,
   plainHeadBytes,
   putPlainHead,
@@ -278,8 +279,16 @@ class Reference implements LazyContent {
     return this.sent.roughBytes
   }
 
+  /** Whoever sent it is not asked any more: an object that has no form as bytes is described by a sentence. */
   encode(): { readonly content: Uint8Array; readonly bodyOffset: number } {
-    return contentOf(this.sent)
+    try {
+      return contentOf(this.sent)
+    } catch (error) {
+      const { persistent, head } = this.sent
+      return contentOf(
+        new Outgoing(`an object that cannot be written: ${error}`, Kind.text, persistent, textHead(head)),
+      )
+    }
   }
 }
 
@@ -355,6 +364,10 @@ function contentOf({ kind, persistent, head, body }: Outgoing): {
   if (typeof body === 'string') content.write(body, bodyOffset)
   else content.set(body, bodyOffset)
   return { content, bodyOffset }
+}
+
+function textHead(head: SectionHead | undefined): SectionHead | undefined {
+  return head === undefined ? undefined : { ...head, kind: Kind.text }
 }
 
 function encodedHead(head: SectionHead): Uint8Array {

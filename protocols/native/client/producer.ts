@@ -268,13 +268,27 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     while (this.#front + this.#written < this.#queue.length && this.#credit > 0 && this.#creditBytes > 0) {
       if (peer.isCongested) return
       const pending = this.#queue[this.#front + this.#written] as Pending
+      const cost = this.#write(peer, pending)
+      if (cost === undefined) continue
       this.#credit -= 1
-      this.#creditBytes -= peer.send(this.link, this.#firstSeq + this.#written, pending.message, pending.transaction)
+      this.#creditBytes -= cost
       this.#written += 1
       pending.wasWritten = true
       if (this.#confirm === 'none') settle(this.#shift(), undefined)
     }
     if (this.pendingCount === 0) this.#idle()
+  }
+
+  /** Returns the bytes it costs; undefined for what cannot be sent, which is taken out. */
+  #write(peer: Peer, pending: Pending): number | undefined {
+    try {
+      return peer.send(this.link, this.#firstSeq + this.#written, pending.message, pending.transaction)
+    } catch (error) {
+      this.#queue.splice(this.#front + this.#written, 1)
+      this.#bufferedBytes -= pending.roughBytes
+      settle(pending, unsendable(error))
+      return undefined
+    }
   }
 
   #shift(): Pending {
@@ -381,6 +395,12 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
   #idle(): void {
     for (const resolve of this.#onIdle.splice(0)) resolve()
   }
+}
+
+function unsendable(cause: unknown): ManifoldError {
+  if (cause instanceof ManifoldError) return cause
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new ManifoldError('invalid-request', `the message cannot be sent: ${why}`, { cause })
 }
 
 function nothing(): void {

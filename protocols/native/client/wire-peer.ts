@@ -83,6 +83,9 @@ export class WirePeer implements Peer, FrameHandler {
   #isOver: boolean
   #isEnding: boolean
   #frameBytesMax: number
+  #messageBytesMax: number
+  /** Bodies shorter than this, whatever their characters, fit into one frame and one message. */
+  #plainMax: number
   #lastHeardMs: number
   #timer: { cancel(): void } | undefined
   #error: ManifoldError | undefined
@@ -110,6 +113,8 @@ export class WirePeer implements Peer, FrameHandler {
     this.#isWelcome = false
     this.#isOver = false
     this.#isEnding = false
+    this.#messageBytesMax = messageBytesMax
+    this.#plainMax = 0
     this.#frameBytesMax = helloBytesMax
     this.#lastHeardMs = environment.now()
     this.#timer = undefined
@@ -167,7 +172,7 @@ export class WirePeer implements Peer, FrameHandler {
 
   send(link: number, seq: number, message: Outgoing, transaction: number): number {
     const { body, head } = message
-    if (head === undefined && transaction === 0 && body.length < textMax) {
+    if (head === undefined && transaction === 0 && body.length < this.#plainMax) {
       return this.#sendPlain(link, seq, message, body)
     }
     const bytes = typeof body === 'string' ? textBytes(body) : body
@@ -181,10 +186,20 @@ export class WirePeer implements Peer, FrameHandler {
       section.reserve(plainHeadBytes)
       section.position = putPlainHead(section.buffer, start, message.kind, message.persistent)
     } else writeHead(section, head)
-    const size = section.position - start + bytes.length
+    const headBytes = section.position - start
+    const size = headBytes + bytes.length
+    if (size > this.#messageBytesMax) throw tooLarge(size, this.#messageBytesMax)
     const flags = transaction > 0 ? Flag.transaction : 0
-    const frame = { type: FrameType.send, flags, link, head: section.bytes }
-    writeInParts(this.#outbox, frame, bytes, this.#frameBytesMax)
+    const frame = { type: FrameType.send, flags, link }
+    if (section.position + headBytesMax <= this.#frameBytesMax) {
+      writeInParts(this.#outbox, { ...frame, head: section.bytes }, bytes, this.#frameBytesMax)
+    } else {
+      // Properties that take more than a frame go in parts like the body.
+      const whole = new Uint8Array(size)
+      whole.set(section.bytes.subarray(start))
+      whole.set(bytes, headBytes)
+      writeInParts(this.#outbox, { ...frame, head: section.bytes.subarray(0, start) }, whole, this.#frameBytesMax)
+    }
     return size
   }
 
@@ -266,6 +281,8 @@ export class WirePeer implements Peer, FrameHandler {
     this.#isWelcome = true
     this.#decoder.frameBytesMax = hello.frameBytesMax
     this.#frameBytesMax = fields.number('frameBytesMax') ?? helloBytesMax
+    this.#messageBytesMax = fields.number('messageBytesMax') ?? messageBytesMax
+    this.#plainMax = Math.min(textMax, (Math.min(this.#frameBytesMax, this.#messageBytesMax) - headBytesMax) / 3)
     const heartBeatMs = fields.number('heartBeatMs') ?? 0
     if (heartBeatMs > 0) this.#watch(heartBeatMs)
     const time = fields.number('time')
@@ -402,4 +419,8 @@ export class WirePeer implements Peer, FrameHandler {
     if (this.#isWelcome) this.#events.lost(error)
     else this.#onWelcome(error)
   }
+}
+
+function tooLarge(size: number, max: number): ManifoldError {
+  return new ManifoldError('message-too-large', `a message of ${size} bytes is over the broker's limit of ${max}`)
 }

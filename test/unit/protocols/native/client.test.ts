@@ -1,6 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openAccess } from '../../../../src/broker/access.ts'
-import { bytes, type Codec, json, list, ManifoldError, map, t, text } from '../../../../src/client.ts'
+import {
+  bytes,
+  type Codec,
+  json,
+  list,
+  ManifoldError,
+  map,
+  type PropertyInput,
+  t,
+  text,
+} from '../../../../src/client.ts'
 import { BrokerError } from '../../../../src/errors.ts'
 import { type Carrier, carriers, NativeBroker } from '../../../support/native-broker.ts'
 
@@ -319,6 +329,46 @@ describe.each(carriers)('over %s', (carrier) => {
       expect((await failure(client.queue(address).send('x'))).code).toBe(code)
       expect((await failure(client.send(address, 'x'))).code).toBe(code)
       await client.send('q', 'still there')
+    })
+
+    test('of what cannot be written rejects, and those behind it go on', async () => {
+      const client = await (await opened()).connect()
+      const queue = client.queue('q')
+      const circle: Record<string, unknown> = {}
+      circle.self = circle
+      const deep = Array.from({ length: 9 }).reduce<PropertyInput>((inner) => t.list([inner]), 1)
+      const sends = [
+        ...[circle, { n: 1n }].map((body) => queue.send(body, { persistent: false })),
+        queue.send('x', { properties: { deep } }),
+        queue.send('after'),
+      ]
+      const results = await Promise.allSettled(sends)
+      const codes = results.map((result) => (result.status === 'rejected' ? result.reason.code : 'sent'))
+      // By reference nothing is written, and so everything can be.
+      if (carrier === 'vm:// by reference') expect(codes).toEqual(['sent', 'sent', 'sent', 'sent'])
+      else expect(codes).toEqual(['invalid-request', 'invalid-request', 'invalid-request', 'sent'])
+      await client.queue('q').send('and later')
+    })
+
+    test('of more than a message may be rejects, and those behind it go on', async () => {
+      const limits = { frameBytesMax: 4096, bodyBytesMax: 20_000 }
+      const client = await (await opened({ native: { limits }, limits: { messageBytesMax: 20_000 } })).connect()
+      const queue = client.queue('q')
+      const bodies = ['é'.repeat(3000), 'é'.repeat(9500), new Uint8Array(21_000), 'x']
+      const results = await Promise.allSettled(bodies.map((body) => queue.send(body)))
+      const codes = results.map((result) => (result.status === 'rejected' ? result.reason.code : 'sent'))
+      expect(codes).toEqual(['sent', 'sent', 'message-too-large', 'sent'])
+      expect(client.isConnected).toBe(true)
+    })
+
+    test('with properties that take more than a frame arrives', async () => {
+      const limits = { frameBytesMax: 4096, bodyBytesMax: 100_000 }
+      const client = await (await opened({ native: { limits } })).connect({ frameBytesMax: 4096 })
+      const long = 'p'.repeat(30_000)
+      await client.queue('q').send('body', { properties: { long, n: 7 }, subject: 's' })
+      const message = await client.queue('q').receive()
+      expect(message?.properties).toMatchObject({ long, n: 7 })
+      expect([message?.subject, message?.text]).toEqual(['s', 'body'])
     })
 
     test('more than may wait is refused instead of kept', async () => {
@@ -725,6 +775,18 @@ describe.each(carriers)('over %s', (carrier) => {
       expect((await failure(client.queue('q').send('x'))).code).toBe('closed')
       expect(broker.broker.sessionCount).toBe(0)
     })
+  })
+
+  test('an object by reference that has no form as bytes is described to those who need one', async () => {
+    if (carrier !== 'vm:// by reference') return
+    const client = await (await opened()).connect()
+    const stomp = await broker.stomp()
+    stomp.send('subscribe', { destination: '/queue/q', id: '1', ack: 'auto' })
+    await client.queue('q').send({ n: 1n }, { properties: { color: 'red' } })
+    const frame = await stomp.next('MESSAGE')
+    expect(frame.body).toContain('cannot be written')
+    expect(frame.headers).toMatchObject({ color: 'red' })
+    stomp.close()
   })
 
   test('messages cross to STOMP and back', async () => {
