@@ -9,6 +9,7 @@ import {
   type Value,
 } from '../../src/core.ts'
 import { Cursor } from './cursor.ts'
+import { varintMax } from './limits.ts'
 import { Kind, plainHead, readSection, type SectionHead, writeHead } from './section.ts'
 import { readText, textBytes } from './text.ts'
 import { readEntries, readItems, readValue, writeCount, writeValue } from './values.ts'
@@ -80,8 +81,8 @@ function headOf(message: Message, view: MessageView): SectionHead {
     kind: kindOf(view.body),
     persistent: message.durable,
     priority: message.priority,
-    expiresAt: message.expiresAt,
-    timestamp: message.timestamp,
+    expiresAt: Math.min(message.expiresAt, varintMax),
+    timestamp: Math.min(message.timestamp, varintMax),
     messageId: view.messageId,
     correlationId: view.correlationId,
     replyTo: view.replyTo?.toString(),

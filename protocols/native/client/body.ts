@@ -137,15 +137,15 @@ function headOf(
     kind,
     persistent,
     priority,
-    expiresAt: ttl === undefined ? 0 : now + milliseconds('ttl', ttl),
-    deliverAt: delay === undefined ? 0 : now + milliseconds('delay', delay),
-    timestamp: timestamp === true ? now : timestamp === false ? 0 : (timestamp ?? 0),
+    expiresAt: ttl === undefined ? 0 : now + whole('ttl', ttl),
+    deliverAt: delay === undefined ? 0 : now + whole('delay', delay),
+    timestamp: timestamp === true ? now : timestamp === false ? 0 : whole('timestamp', timestamp ?? 0),
     messageId: options.messageId,
     correlationId: correlationId === undefined ? undefined : toValue(correlationId),
     replyTo: options.replyTo,
     subject: options.subject,
     groupId: options.group,
-    groupSequence: options.groupSequence ?? 0,
+    groupSequence: whole('groupSequence', options.groupSequence ?? 0),
     contentType: options.contentType,
     contentEncoding: options.contentEncoding,
     traceparent: options.traceparent,
@@ -156,9 +156,12 @@ function headOf(
   }
 }
 
-function milliseconds(name: string, value: number): number {
-  if (Number.isFinite(value) && value >= 0) return Math.round(value)
-  throw new RangeError(`${name} is a number of milliseconds from 0 on, not ${value}`)
+/** Far enough from the largest number that is written, so that the time of day can be added. */
+const wholeMax = 2 ** 52
+
+function whole(name: string, value: number): number {
+  if (value >= 0 && value <= wholeMax) return Math.round(value)
+  throw new RangeError(`${name} is a number from 0 to 2^52, not ${value}`)
 }
 
 function encodeBody(kind: Kind, payload: unknown): string | Uint8Array {

@@ -139,7 +139,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
       const payload = this.#codec === undefined ? (value as Payload) : this.#codec.encode(value)
       message = outgoing(payload, options, to === undefined ? this.#place : { ...this.#place, to })
     } catch (error) {
-      return Promise.reject(error)
+      return Promise.reject(unsendable(error))
     }
     const sent = new Promise<void>(this.#take)
     const pending: Pending = {

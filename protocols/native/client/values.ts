@@ -1,4 +1,7 @@
 import type { TypedValue, Value } from '../../../src/core.ts'
+import { Cursor } from '../cursor.ts'
+import { readValue, writeValue } from '../values.ts'
+import { GrowingBytes } from '../writer.ts'
 
 /** A property as a program writes it. Whole numbers go as int or long, others as double; {@link t} insists on a type. */
 export type PropertyInput = Value | Double | undefined
@@ -49,7 +52,19 @@ export function toValue(input: PropertyInput): Value {
   if (input === undefined) return null
   if (typeof input === 'number') return numberValue(input)
   if (typeof input !== 'object' || input === null || input instanceof Uint8Array) return input
-  return input.type === 'double' ? input.value : input
+  return input.type === 'double' ? input.value : checked(input)
+}
+
+/** Throws a RangeError for what its type does not hold: nobody could read it. */
+function checked(value: TypedValue): TypedValue {
+  const bytes = new GrowingBytes()
+  writeValue(bytes, value)
+  try {
+    readValue(new Cursor(bytes.bytes))
+  } catch (error) {
+    throw new RangeError(`${value.type}: ${(error as Error).message}`)
+  }
+  return value
 }
 
 function numberValue(value: number): Value {

@@ -8,6 +8,7 @@ import {
   ManifoldError,
   map,
   type PropertyInput,
+  type SendOptions,
   t,
   text,
 } from '../../../../src/client.ts'
@@ -344,10 +345,31 @@ describe.each(carriers)('over %s', (carrier) => {
       ]
       const results = await Promise.allSettled(sends)
       const codes = results.map((result) => (result.status === 'rejected' ? result.reason.code : 'sent'))
-      // By reference nothing is written, and so everything can be.
-      if (carrier === 'vm:// by reference') expect(codes).toEqual(['sent', 'sent', 'sent', 'sent'])
+      // By reference no body is written, and so every one can be.
+      if (carrier === 'vm:// by reference') expect(codes).toEqual(['sent', 'sent', 'invalid-request', 'sent'])
       else expect(codes).toEqual(['invalid-request', 'invalid-request', 'invalid-request', 'sent'])
       await client.queue('q').send('and later')
+    })
+
+    test.each<[string, SendOptions]>([
+      ['a ttl', { ttl: 1e300 }],
+      ['a delay', { delay: -1 }],
+      ['a timestamp', { timestamp: Number.POSITIVE_INFINITY }],
+      ['a sequence in a group', { group: 'g', groupSequence: Number.NaN }],
+      ['a priority', { priority: 10 }],
+      ['an int', { properties: { n: { type: 'int', value: 2 ** 31 } } }],
+      ['a char', { properties: { c: t.char('\ud800') } }],
+      ['a decimal', { correlationId: { type: 'decimal', value: new Uint8Array(5) } }],
+      ['a list', { properties: { l: { type: 'list', value: [{ type: 'char', value: '\udfff' }] } } }],
+    ])('with %s that is none rejects, and those behind it go on', async (_what, options) => {
+      const client = await (await opened()).connect()
+      const queue = client.queue('q')
+      const refused = failure(queue.send('x', options))
+      const sent = queue.send('y')
+      expect((await refused).code).toBe('invalid-request')
+      await sent
+      expect(client.isConnected).toBe(true)
+      expect((await queue.inspect()).messages).toBe(1)
     })
 
     test('of more than a message may be rejects, and those behind it go on', async () => {
