@@ -13,7 +13,7 @@ import { Ending } from './ending.ts'
 import { connectMsMax, endedByBroker, lost, notConnected, notLetIn, placeOf, refused } from './place.ts'
 
 /** rhea's messages have the members of both sections; its types leave some out. */
-type Fields = Partial<Message> & { readonly delivery_count?: number; readonly first_acquirer?: boolean }
+type Fields = Partial<Message> & { readonly delivery_count?: number }
 
 interface Waiting {
   readonly message: Outgoing
@@ -37,7 +37,9 @@ export class AmqpClient implements CommandClient {
     for (const part of ['session', 'sender', 'receiver'] as const) {
       connection.on(`${part}_error`, (context: EventContext) => this.#fail(refused(sentenceOf(context[part]?.error))))
     }
-    connection.on('error', (error) => this.#fail(lost(String(error), url)))
+    for (const fault of ['protocol_error', 'error']) {
+      connection.on(fault, (error: unknown) => this.#fail(lost(String(error), url)))
+    }
   }
 
   static connect(approach: Approach): Promise<AmqpClient> {
@@ -50,7 +52,7 @@ export class AmqpClient implements CommandClient {
       const giveUp = (error: CommandError): void => {
         clearTimeout(timer)
         connection.removeAllListeners()
-        connection.on('error', () => undefined)
+        for (const fault of ['protocol_error', 'error']) connection.on(fault, () => undefined)
         connection.close()
         reject(error)
       }
@@ -64,6 +66,7 @@ export class AmqpClient implements CommandClient {
         resolve(new AmqpClient(connection, approach))
       })
       connection.once('connection_error', (context) => giveUp(notLetIn(sentenceOf(context.connection?.error), url)))
+      connection.once('protocol_error', ({ message }) => giveUp(notConnected({ message }, url)))
       connection.once('disconnected', ({ error }) => giveUp(notConnected(error ?? { message: 'it hung up' }, url)))
     })
   }

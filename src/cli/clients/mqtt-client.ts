@@ -85,6 +85,7 @@ export class MqttClient implements CommandClient {
       const timer = setTimeout(late, connectMsMax)
       client.#onOpen = (error) => {
         clearTimeout(timer)
+        client.#onOpen = () => undefined
         if (error === undefined) resolve(client)
         else {
           client.destroy()
