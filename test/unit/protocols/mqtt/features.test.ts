@@ -257,6 +257,21 @@ describe('slow and many', () => {
     await slow.settled()
   })
 
+  test('a thousand subscribers get every message, in order', async () => {
+    const test = await MqttBroker.open()
+    const clients = await Promise.all(Array.from({ length: 1000 }, () => test.connected()))
+    await Promise.all(
+      clients.map((client, index) => client.subscribe(index % 2 === 0 ? 't' : '#', index % 3 === 0 ? 1 : 0)),
+    )
+    const producer = await test.connected()
+    const sent = Array.from({ length: 10 }, (_, index) => `m${index}`)
+    for (const body of sent) await producer.sure('t', body)
+    const got = await Promise.all(clients.map((client) => client.payloads(sent.length)))
+    expect(new Set(got.map((bodies) => bodies.join(' ')))).toEqual(new Set([sent.join(' ')]))
+    await Promise.all(clients.map((client) => client.settled()))
+    expect(clients.flatMap(({ packets }) => packets)).toEqual([])
+  })
+
   test('a producer is held while a durable subscription is full, and goes on when there is room', async () => {
     const policies = [policyRule('topic://t', { messagesMax: 10 })]
     const test = await MqttBroker.open({ policies })
