@@ -119,9 +119,9 @@ export function writeConnack(
   level: Level,
   answer: { readonly isPresent: boolean; readonly reason: number; readonly properties: Uint8Array },
 ): void {
-  const parts: Uint8Array[] = [Uint8Array.of(answer.isPresent ? 1 : 0, answer.reason)]
-  if (level === 5) parts.push(withLength(answer.properties))
-  writePacket(sink, PacketType.connack << 4, parts)
+  const head = [answer.isPresent ? 1 : 0, answer.reason]
+  if (level === 5) writePacket(sink, PacketType.connack << 4, [Uint8Array.from(head), withLength(answer.properties)])
+  else writeShort(sink, PacketType.connack << 4, head)
 }
 
 /** Writes a SUBACK or UNSUBACK (3.9, 3.11); an UNSUBACK has no reasons before MQTT 5. */
@@ -132,10 +132,9 @@ export function writeReasons(
   level: Level,
   reasons: readonly number[],
 ): void {
-  const parts: Uint8Array[] = [idBytes(id)]
-  if (level === 5) parts.push(Uint8Array.of(0))
-  if (level === 5 || type === PacketType.suback) parts.push(Uint8Array.from(reasons))
-  writePacket(sink, type << 4, parts)
+  const [high, low] = [id >> 8, id & 255]
+  if (level === 5) writeShort(sink, type << 4, [high, low, 0, ...reasons])
+  else writeShort(sink, type << 4, type === PacketType.suback ? [high, low, ...reasons] : [high, low])
 }
 
 /** Writes a DISCONNECT or AUTH of MQTT 5 (3.14, 3.15). */
@@ -148,6 +147,17 @@ export function writePingResponse(sink: ByteSink): void {
   sink.buffer[sink.position] = PacketType.pingresp << 4
   sink.buffer[sink.position + 1] = 0
   sink.position += 2
+}
+
+/** Writes a packet of these bytes behind its first one. A short list of numbers costs less than a Uint8Array. */
+function writeShort(sink: ByteSink, first: number, bytes: readonly number[]): void {
+  sink.reserve(fixedBytesMax + bytes.length)
+  const { buffer } = sink
+  let at = sink.position
+  buffer[at++] = first
+  at = putVarint(buffer, at, bytes.length)
+  for (const byte of bytes) buffer[at++] = byte
+  sink.position = at
 }
 
 /** Writes a packet of these parts behind its first byte. */

@@ -95,11 +95,12 @@ export function readFilter(text: string): Filter | BrokerError {
   }
   const isQueue = topic.startsWith(queuePrefix)
   const levels = (isQueue ? topic.slice(queuePrefix.length) : topic).split('/')
-  for (const [index, level] of levels.entries()) {
-    // [MQTT-4.7.1-1], [MQTT-4.7.1-2]
-    if (level.includes('#') && (level !== '#' || index < levels.length - 1)) return invalid(text, 'has a misplaced #')
-    if (level.includes('+') && level !== '+') return invalid(text, 'has a misplaced +')
+  // [MQTT-4.7.1-1], [MQTT-4.7.1-2]
+  const last = levels.length - 1
+  if (levels.some((level, index) => level.includes('#') && (level !== '#' || index < last))) {
+    return invalid(text, 'has a misplaced #')
   }
+  if (levels.some((level) => level.includes('+') && level !== '+')) return invalid(text, 'has a misplaced +')
   const name = levels
     .map((level, index) => (level === '+' ? '*' : level === '#' ? '#' : toCoreLevel(level, index, levels)))
     .join('.')

@@ -67,7 +67,8 @@ export class Subscriptions {
 
   /** All named subscriptions of a client, or, without one, those that belong to no client. */
   namedOf(clientId: string | undefined): readonly NamedSubscriptionInfo[] {
-    return [...(this.#byClient.get(clientId) ?? [])].map(infoOf)
+    const named = this.#byClient.get(clientId)
+    return named === undefined ? [] : [...named].map(infoOf)
   }
 
   /** Removes a named subscription with all it has collected. */
@@ -283,6 +284,7 @@ export class Subscriptions {
   }
 
   #find(clientId: string | undefined, name: string): NamedSubscription | undefined {
+    if (!this.#byClient.has(clientId)) return undefined
     for (const kind of ['own', 'shared', 'shared-live'] as const) {
       const named = this.#named.get(keyOf(kind, clientId, name))
       if (named !== undefined) return named
