@@ -204,6 +204,7 @@ export class JournalStore implements MessageStore {
   async #close(): Promise<void> {
     await this.#compaction?.stop()
     await this.#writer.idle()
+    await this.#writer.landed()
     if (this.#writer.failure === undefined && this.#isOpen) await this.#checkpoints.close()
     this.#stop()
     await this.#segments.close()

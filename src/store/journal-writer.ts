@@ -49,8 +49,11 @@ export class JournalWriter {
   #flying: JournalFrame
   #isFlying: boolean
   #isRolling: boolean
+  /** The disk has been given a frame and has not answered. */
+  #isCommitting: boolean
   #failure: BrokerError | undefined
   #onIdle: (() => void)[]
+  #onLanded: (() => void)[]
 
   constructor(disk: Disk, segments: Segments, sizes: JournalSizes, events: WriterEvents) {
     this.epoch = 1
@@ -66,8 +69,10 @@ export class JournalWriter {
     this.#flying = new JournalFrame(disk.allocate(sizes.frameBytesMax), encoder, sizes.partBytes)
     this.#isFlying = false
     this.#isRolling = false
+    this.#isCommitting = false
     this.#failure = undefined
     this.#onIdle = []
+    this.#onLanded = []
   }
 
   get failure(): BrokerError | undefined {
@@ -84,6 +89,14 @@ export class JournalWriter {
     this.#pending.push({ batch, done, written: 0, parts: [] })
     this.#pendingBytes += batch.bytes
     this.#pump()
+  }
+
+  /** Resolves once the disk is at work for this writer no more, even if it has failed meanwhile: files can be closed then. */
+  landed(): Promise<void> {
+    if (!this.#isCommitting) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onLanded.push(resolve)
+    })
   }
 
   /** Resolves once everything committed is on disk, or nothing can be any more. */
@@ -134,7 +147,10 @@ export class JournalWriter {
     const bytes = frame.seal(this.epoch, this.nextFrame)
     place.segment.usedBytes = place.offset + bytes
     this.nextFrame += 1
+    this.#isCommitting = true
     this.#disk.commit(place.segment.file, frame.memory, bytes, place.offset, (error) => {
+      this.#isCommitting = false
+      for (const resolve of this.#onLanded.splice(0)) resolve()
       if (error === undefined) this.#checked(frame)
       else this.fail(error)
     })

@@ -94,7 +94,8 @@ export class WorkerLane implements CommitLane {
       return
     }
     this.#flushed = undefined
-    this.#worker.unref()
+    // Whoever closes the lane waits for the thread's end, which the process must live to see.
+    if (!this.#isClosed) this.#worker.unref()
     const fault = this.#words[Word.fault] ?? 0
     if (fault === 0) flushed()
     else flushed(faultOf(-fault))
