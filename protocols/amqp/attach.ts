@@ -37,6 +37,21 @@ export const attachFields = {
   desiredCapabilities: 12,
 } as const
 
+/**
+ * Whether an attach may go on with what an earlier link of its name has left: unsettled deliveries, or a terminus that outlives its
+ * session.
+ */
+export function isContinuation(fields: Fields): boolean {
+  if (fields.hasMap(attachFields.unsettled)) return true
+  const isReceiver = fields.boolean(attachFields.role)
+  const terminus = isReceiver
+    ? readSource(fields.raw(attachFields.source))
+    : readTarget(fields.raw(attachFields.target))
+  if (terminus === 'coordinator') return false
+  if (terminus === undefined) return isReceiver
+  return terminus.durable > 0 || grantedExpiry(terminus) !== noExpiry
+}
+
 const forEver: Expiry = { policy: 'never', timeout: 0 }
 
 /** What attaching needs to know. */

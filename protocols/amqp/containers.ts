@@ -35,6 +35,8 @@ export class Containers {
 
 /** Has links, and gives one up when it is attached anew elsewhere. */
 export interface LinkHolder {
+  /** What all links of one connection have in common. */
+  readonly connection: object
   /** `key`: role and name. */
   steal(key: string): void
 }
@@ -47,9 +49,13 @@ export class LinkNames {
     this.#holders = new Map()
   }
 
-  /** `name`: user, container, role and link. Whoever had it loses it first. */
-  claim(name: string, key: string, holder: LinkHolder): void {
-    this.#holders.get(name)?.steal(key)
+  /**
+   * `name`: user, container, role and link. Whoever had it loses it first; over another connection only if this one goes on with what
+   * that has.
+   */
+  claim(name: string, key: string, holder: LinkHolder, isContinuation: boolean): void {
+    const before = this.#holders.get(name)
+    if (before !== undefined && (isContinuation || before.connection === holder.connection)) before.steal(key)
     this.#holders.set(name, holder)
   }
 

@@ -1,5 +1,13 @@
 import { type Address, BrokerError, type Session } from '../../src/core.ts'
-import { attachFields, type LookUpPlan, planReceiver, planSender, type ReceiverPlan, resolve } from './attach.ts'
+import {
+  attachFields,
+  isContinuation,
+  type LookUpPlan,
+  planReceiver,
+  planSender,
+  type ReceiverPlan,
+  resolve,
+} from './attach.ts'
 import { errorOf, PeerFault } from './conditions.ts'
 import type { LinkHolder, LinkNames } from './containers.ts'
 import { type ControlFrame, type ControlLink, type ControlSession, errorFields, setUnsettled, wrap } from './control.ts'
@@ -38,7 +46,7 @@ export interface LinksSession extends IncomingHost, PublisherHost, CoordinatorHo
 export class Links implements LinkHolder {
   readonly outgoing: Set<OutgoingLink>
   readonly incoming: Set<IncomingLink>
-  readonly #connection: LinksConnection
+  readonly connection: LinksConnection
   readonly #session: LinksSession
   readonly #reattachment: Reattachment
   /** By the peer's handle. */
@@ -48,7 +56,7 @@ export class Links implements LinkHolder {
   constructor(connection: LinksConnection, session: LinksSession, confirmed: Confirmed) {
     this.outgoing = new Set()
     this.incoming = new Set()
-    this.#connection = connection
+    this.connection = connection
     this.#session = session
     this.#reattachment = new Reattachment(connection, session, confirmed)
     this.#links = []
@@ -63,15 +71,15 @@ export class Links implements LinkHolder {
   drop(): void {
     for (const link of this.#links) {
       if (link === undefined) continue
-      this.#connection.linkCount -= 1
-      this.#connection.linkNames.release(this.#nameOf(link.control.name), this)
+      this.connection.linkCount -= 1
+      this.connection.linkNames.release(this.#nameOf(link.control.name), this)
       link.drop()
     }
     this.#links.length = 0
     this.outgoing.clear()
     this.incoming.clear()
     this.#reattachment.ended()
-    this.#connection.expiring.ended(this.#session)
+    this.connection.expiring.ended(this.#session)
   }
 
   /** Returns what ends the session, if anything; throws what ends the connection. */
@@ -82,16 +90,19 @@ export class Links implements LinkHolder {
     const role = fields.raw(attachFields.role)
     if (name === undefined || handle === undefined || role === undefined)
       throw new FieldFault('an attach without name, handle or role')
-    const { linksMax } = this.#connection.options
+    const { linksMax } = this.connection.options
     if (handle >= linksMax)
       throw new PeerFault(framingFault(`handle ${handle}; the largest is ${linksMax - 1} (handle-max)`))
     if (this.#links[handle] !== undefined) {
       return { condition: 'amqp:session:handle-in-use', sentence: `handle ${handle} is attached already` }
     }
     const isReceiver = fields.boolean(attachFields.role)
-    const link = this.#createControl(name, handle, isReceiver)
-    this.#connection.linkCount += 1
-    if (this.#connection.linkCount > linksMax) {
+    const key = `${isReceiver ? 'receiver' : 'sender'} ${name}`
+    this.steal(key)
+    this.connection.linkNames.claim(this.#nameOf(key), key, this, isContinuation(fields))
+    const link = this.#createControl(key, name, handle, isReceiver)
+    this.connection.linkCount += 1
+    if (this.connection.linkCount > linksMax) {
       this.#refuse(link, handle, new BrokerError('limit-exceeded', `more than ${linksMax} links (linksMax)`))
       return undefined
     }
@@ -110,11 +121,11 @@ export class Links implements LinkHolder {
     if (link === undefined) return unattached(handle)
     const isForGood = fields.boolean(1)
     this.#links[handle] = undefined
-    this.#connection.linkCount -= 1
+    this.connection.linkCount -= 1
     if (link instanceof OutgoingLink) this.outgoing.delete(link)
     if (link instanceof IncomingLink) this.incoming.delete(link)
     const { control } = link
-    this.#connection.linkNames.release(this.#nameOf(control.name), this)
+    this.connection.linkNames.release(this.#nameOf(control.name), this)
     control.state.remote_closed()
     if (!link.isClosed) {
       link.onDetach(isForGood)
@@ -126,7 +137,7 @@ export class Links implements LinkHolder {
     return undefined
   }
 
-  /** Part 2, section 2.6.1: a link that is attached anew, here or over another connection, is taken from where it was. */
+  /** Part 2, section 2.6.1: a link that is attached anew is taken from where it was. */
   steal(key: string): void {
     const { links } = this.#session.control
     const before = links[key]
@@ -142,10 +153,8 @@ export class Links implements LinkHolder {
   }
 
   /** rhea finds links by name alone: the role goes before it, which also keeps names off Object.prototype. */
-  #createControl(name: string, handle: number, isReceiver: boolean): ControlLink {
+  #createControl(key: string, name: string, handle: number, isReceiver: boolean): ControlLink {
     const { control } = this.#session
-    const key = `${isReceiver ? 'receiver' : 'sender'} ${name}`
-    this.#connection.linkNames.claim(this.#nameOf(key), key, this)
     const options = { credit_window: 0, autoaccept: false, autosettle: false, treat_modified_as_released: false }
     const link = isReceiver ? control.create_sender(key, options) : control.create_receiver(key, options)
     link.local.attach.name = name
@@ -157,12 +166,12 @@ export class Links implements LinkHolder {
 
   /** Container ids are chosen by clients: nobody takes a link from another user. */
   #nameOf(key: string): string {
-    const { identity, container } = this.#connection
+    const { identity, container } = this.connection
     return JSON.stringify([identity.principal, container, key])
   }
 
   #attachReceiver(control: ControlLink, handle: number, fields: Fields): void {
-    const plan = planReceiver(this.#connection, fields)
+    const plan = planReceiver(this.connection, fields)
     if (plan instanceof BrokerError) {
       this.#refuse(control, handle, plan)
       return
@@ -180,7 +189,7 @@ export class Links implements LinkHolder {
     else if (!('request' in plan)) control.set_target({})
     attach.snd_settle_mode = link.presettled ? 1 : (fields.ubyte(attachFields.sndSettleMode) ?? 2)
     attach.rcv_settle_mode = fields.ubyte(attachFields.rcvSettleMode) ?? 0
-    attach.max_message_size = this.#connection.options.limits.messageBytesMax
+    attach.max_message_size = this.connection.options.limits.messageBytesMax
     this.#links[handle] = link
     this.outgoing.add(link)
     if (held !== undefined) link.open(held)
@@ -188,7 +197,7 @@ export class Links implements LinkHolder {
   }
 
   #subscribe(plan: ReceiverPlan, consumer: OutgoingLink): ReturnType<Session['subscribe']> {
-    const { session, expiring, identity } = this.#connection
+    const { session, expiring, identity } = this.connection
     const held = session.subscribe({ ...plan.request, consumer })
     if (held instanceof BrokerError || plan.keptName === undefined || plan.request.shared) return held
     const { name } = plan.keptName
@@ -202,7 +211,7 @@ export class Links implements LinkHolder {
   #outgoingLink(control: ControlLink, plan: ReceiverPlan | LookUpPlan, fields: Fields): OutgoingLink {
     const isSubscription = 'request' in plan
     const resumption = isSubscription ? this.#reattachment.ofSender(fields, plan.asked, plan.expiry) : nothingKept
-    const { broker, session, expiring, identity } = this.#connection
+    const { broker, session, expiring, identity } = this.connection
     return new OutgoingLink(this.#session.outgoing, {
       control,
       presettled: isSubscription && plan.presettled,
@@ -236,14 +245,14 @@ export class Links implements LinkHolder {
     const plan =
       target === undefined
         ? new BrokerError('invalid-destination', 'the link has no target')
-        : planSender(this.#connection, fields, target)
+        : planSender(this.connection, fields, target)
     if (plan instanceof BrokerError) {
       this.#refuse(control, handle, plan)
       return
     }
     control.set_target(plan.target)
     if (plan.source !== undefined) control.set_source(plan.source)
-    const { broker } = this.#connection
+    const { broker } = this.connection
     const resumption = this.#reattachment.ofReceiver(control, fields, plan.asked, plan.expiry)
     const publisher = new Publisher(
       this.#session,
@@ -265,7 +274,7 @@ export class Links implements LinkHolder {
     sink: DeliverySink,
     { tags, onlyResumes }: Pick<IncomingLinkOptions, 'tags' | 'onlyResumes'> = noTags,
   ): void {
-    const { linkCredit, limits } = this.#connection.options
+    const { linkCredit, limits } = this.connection.options
     const rcvSettleMode = fields.ubyte(attachFields.rcvSettleMode) ?? 0
     const { attach } = control.local
     attach.snd_settle_mode = fields.ubyte(attachFields.sndSettleMode) ?? 2
@@ -296,7 +305,7 @@ export class Links implements LinkHolder {
   }
 
   #deleteTemporary(address: Address | undefined): void {
-    if (address !== undefined) this.#connection.session.deleteTemporary(address)
+    if (address !== undefined) this.connection.session.deleteTemporary(address)
   }
 }
 

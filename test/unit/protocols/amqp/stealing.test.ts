@@ -23,9 +23,9 @@ describe('a link whose name is attached again (part 2, section 2.6.1)', () => {
     await first.sender('other', 'queue://a', { handle: 2 })
     await first.receiver('r', 'queue://b', { handle: 1, credit: 5 })
     const second = await broker.begun('one')
-    await second.sender('s', 'queue://a', { handle: 0 })
+    await second.sender('s', target('queue://a', { policy: 'never' }), { handle: 0 })
     expect(conditionOf(await first.next(0x16))).toBe('amqp:link:stolen')
-    await second.receiver('r', 'queue://a', { handle: 1, credit: 5 })
+    await second.receiver('r', 'queue://a', { handle: 1, credit: 5, unsettled: t.tags({}) })
     expect(conditionOf(await first.next(0x16))).toBe('amqp:link:stolen')
     second.transfer(0, text('x'))
     expect(bodyOf(await second.next(0x14))).toBe('x')
@@ -37,6 +37,21 @@ describe('a link whose name is attached again (part 2, section 2.6.1)', () => {
     second.transfer(1, text('z'))
     expect(bodyOf(await second.next(0x14))).toBe('z')
     expect(second.frames.filter(({ code }) => code === 0x16)).toEqual([])
+  })
+
+  test('stays where it is if over the other connection nothing is gone on with: instances of one program compete', async () => {
+    const broker = await AmqpBroker.open()
+    const first = await broker.begun('one')
+    await first.sender('s', 'queue://a')
+    await first.receiver('r', 'queue://a', { credit: 1 })
+    const second = await broker.begun('one')
+    await second.sender('s', 'queue://a')
+    await second.receiver('r', 'queue://a', { credit: 1 })
+    second.transfer(0, text('x'))
+    second.transfer(0, text('y'))
+    const bodies = [bodyOf(await first.next(0x14)), bodyOf(await second.next(0x14))]
+    expect(bodies.sort()).toEqual(['x', 'y'])
+    expect([...first.frames, ...second.frames].filter(({ code }) => code === 0x16)).toEqual([])
   })
 
   test('over another session of its connection, too', async () => {
