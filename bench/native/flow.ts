@@ -49,6 +49,31 @@ export async function measureFlow(place: Place, shape: FlowShape, ms: number): P
   return flow.figures(seconds, (user + system) / 1000, brokerMs)
 }
 
+const slabBytes = 1024 * 1024
+
+/** Bodies as they are handed over, which may be kept as they are: parts of slabs, so that no memory has to be got for each. */
+class Copies {
+  #slab: Uint8Array
+  #used: number
+
+  constructor() {
+    this.#slab = new Uint8Array(slabBytes)
+    this.#used = 0
+  }
+
+  of(bytes: Uint8Array): Uint8Array {
+    const { length } = bytes
+    if (this.#used + length > slabBytes) {
+      this.#slab = new Uint8Array(slabBytes)
+      this.#used = 0
+    }
+    const copy = this.#slab.subarray(this.#used, this.#used + length)
+    copy.set(bytes)
+    this.#used += length
+    return copy
+  }
+}
+
 class Flow {
   readonly #shape: FlowShape
   readonly #name: string
@@ -95,6 +120,7 @@ class Flow {
   async run(lanes: readonly Lane[], until: number): Promise<number> {
     const start = performance.now()
     const bodies = lanes.map((_, producer) => new StampedBody(this.#run, producer, this.#shape.bodyBytes))
+    const copies = new Copies()
     while (performance.now() < until) {
       for (const [producer, lane] of lanes.entries()) {
         const body = bodies[producer] as StampedBody
@@ -102,8 +128,7 @@ class Flow {
           body.stamp(this.#sent[producer] as number, monotonicMs())
           this.#sent[producer] = (this.#sent[producer] as number) + 1
           this.#sentAll += 1
-          // What is handed over may be kept as it is.
-          lane.send(new Uint8Array(body.bytes))
+          lane.send(copies.of(body.bytes))
         }
       }
       if (this.#unreceived >= this.#windowMax) await this.#wait(until)
