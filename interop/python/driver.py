@@ -22,7 +22,9 @@ class Listener(stomp.ConnectionListener):
         self.is_open = False
 
     def on_connected(self, frame):
-        self.owner.told = {"version": frame.headers.get("version", "1.0"), "server": frame.headers.get("server", "")}
+        with self.owner.changed:
+            self.owner.told = {"version": frame.headers.get("version", "1.0"), "server": frame.headers.get("server", "")}
+            self.owner.changed.notify_all()
 
     def on_message(self, frame):
         self.owner.messages[frame.headers.get("subscription")].put(frame)
@@ -51,6 +53,7 @@ class Connection:
         self.subscriptions = {}
         self.receipts = set()
         self.error = None
+        self.told = None
         self.times_connected = 0
         self.is_lost = False
         self.is_closing = False
@@ -66,6 +69,8 @@ class Connection:
         listener = Listener(self)
         connection.set_listener("driver", listener)
         connection.connect(wait=True, headers={"client-id": request["clientId"]} if "clientId" in request else {})
+        # stomp.py ends its own wait before it calls this listener.
+        self.wait(lambda: self.told is not None, RECEIPT_SECONDS_MAX)
         self.stomp = connection
         for arguments in self.subscriptions.values():
             connection.subscribe(**arguments)
