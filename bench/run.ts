@@ -10,7 +10,8 @@ import { Bench, type Course, type Settings } from './course.ts'
 import { goalsOf } from './goals.ts'
 import { Workplace } from './processes.ts'
 import { isAllClean, report } from './report.ts'
-import { rowsNamed, usualRows } from './rows.ts'
+import { rowsNamed } from './row-names.ts'
+import { rows, usualRows } from './rows.ts'
 
 const { values } = parseArgs({
   options: {
@@ -38,7 +39,7 @@ const settings: Settings = {
   idleConnections: positive('connections'),
   profileFolder: values.profile,
 }
-const chosen = values.rows === undefined ? usualRows() : rowsNamed(values.rows.split(','))
+const chosen = values.rows === undefined ? usualRows() : rowsNamed(rows, values.rows.split(','))
 if (values.profile !== undefined) mkdirSync(values.profile, { recursive: true })
 
 const lines: object[] = []

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { type FlowFigures, Generators, measureFlow } from '../measure.ts'
 import type { Load } from '../plan.ts'
 import { Workplace } from '../processes.ts'
+import { rowsNamed } from '../row-names.ts'
 import type { FlowShape } from '../rows.ts'
 import { median } from '../statistics.ts'
 import { openServers, type Server } from './servers.ts'
@@ -46,9 +47,7 @@ const { values } = parseArgs({
 })
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
 if (!(rounds > 0 && seconds > 0)) throw new Error('--rounds and --seconds must be numbers above 0')
-const names = values.rows?.split(',') ?? allRows.map(({ name }) => name)
-const rows = allRows.filter(({ name }) => names.includes(name))
-if (rows.length < names.length) throw new Error(`the rows are ${allRows.map(({ name }) => name).join(', ')}`)
+const rows = values.rows === undefined ? allRows : rowsNamed(allRows, values.rows.split(','))
 
 const workplace = new Workplace(values.folder)
 process.on('exit', () => workplace.remove())

@@ -82,14 +82,3 @@ export const rows: readonly Row[] = [
     return { kind: 'request', name: `request-${subject}`, subject }
   }),
 ]
-
-/** The rows of these names, in the order of the table; a name may end in `*`. Throws for a name that is none. */
-export function rowsNamed(names: readonly string[]): readonly Row[] {
-  const isNamed = (row: Row, name: string): boolean =>
-    name.endsWith('*') ? row.name.startsWith(name.slice(0, -1)) : row.name === name
-  const unknown = names.find((name) => !rows.some((row) => isNamed(row, name)))
-  if (unknown !== undefined) {
-    throw new Error(`no row "${unknown}"; there are ${rows.map((row) => row.name).join(', ')}`)
-  }
-  return rows.filter((row) => names.some((name) => isNamed(row, name)))
-}

@@ -6,9 +6,10 @@
 import { writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
+import { rowsNamed } from '../row-names.ts'
 import { type Figures, Subjects } from './course.ts'
 import { isAllClean, report } from './report.ts'
-import { rows, rowsNamed } from './rows.ts'
+import { rows } from './rows.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +22,7 @@ const { values } = parseArgs({
 })
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
 if (!(rounds > 0 && seconds > 0)) throw new Error('--rounds and --seconds must be numbers above 0')
-const chosen = values.rows === undefined ? rows : rowsNamed(values.rows.split(','))
+const chosen = values.rows === undefined ? rows : rowsNamed(rows, values.rows.split(','))
 
 const load = loadavg().map((value) => value.toFixed(1))
 console.log(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? '?'}, load ${load.join(' ')} before`)

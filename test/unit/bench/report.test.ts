@@ -3,7 +3,8 @@ import type { BacklogCourse, FlowCourse, IdleCourse, StartCourse } from '../../.
 import { goalsOf } from '../../../bench/goals.ts'
 import type { BacklogFigures, FlowFigures, IdleFigures } from '../../../bench/measure.ts'
 import { isAllClean, report } from '../../../bench/report.ts'
-import { type BacklogRow, type FlowRow, type IdleRow, type Row, rowsNamed, type StartRow } from '../../../bench/rows.ts'
+import { rowsNamed } from '../../../bench/row-names.ts'
+import { type BacklogRow, type FlowRow, type IdleRow, type Row, rows, type StartRow } from '../../../bench/rows.ts'
 
 const clean = { lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0, unconfirmed: 0, errors: [] }
 
@@ -28,7 +29,7 @@ function flow(change: Partial<FlowFigures> = {}): FlowFigures {
 }
 
 function rowOf<R extends Row>(name: string): R {
-  const [row] = rowsNamed([name])
+  const [row] = rowsNamed(rows, [name])
   return row as R
 }
 
@@ -134,6 +135,6 @@ describe('the report', () => {
 })
 
 test('rows are chosen by name, in the order of the table', () => {
-  expect(rowsNamed(['idle', 'queue-1k']).map(({ name }) => name)).toEqual(['queue-1k', 'idle'])
-  expect(() => rowsNamed(['queue-2k'])).toThrow('no row "queue-2k"; there are queue-1k')
+  expect(rowsNamed(rows, ['idle', 'queue-1k']).map(({ name }) => name)).toEqual(['queue-1k', 'idle'])
+  expect(() => rowsNamed(rows, ['queue-2k'])).toThrow('no row "queue-2k"; there are queue-1k')
 })
