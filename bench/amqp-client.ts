@@ -1,4 +1,3 @@
-import { connect, type Socket } from 'node:net'
 import { Decoder, Disposition, Flow, type Frame, type FrameHandler, Transfer } from '../protocols/amqp/decoder.ts'
 import {
   acceptedState,
@@ -11,16 +10,9 @@ import {
 } from '../protocols/amqp/encoder.ts'
 import { type AmqpFault, Code, Cursor, Layer, Performative, Section } from '../protocols/amqp/frame.ts'
 import { ValueWriter } from '../protocols/amqp/values.ts'
-import { Output, type WireEvents } from '../src/transport/output.ts'
 import type { Value } from '../src/value.ts'
-import {
-  type ClientEvents,
-  type ClientServices,
-  type FlowClient,
-  handshakeMsMax,
-  outputBytesHigh,
-} from './flow-client.ts'
-import { monotonicMs } from './monotonic.ts'
+import { ClientWire } from './client-wire.ts'
+import type { ClientEvents, ClientServices, FlowClient } from './flow-client.ts'
 import type { FlowPlan } from './plan.ts'
 import { stampBytes } from './stamp.ts'
 
@@ -34,11 +26,9 @@ const uint = (value: number): Value => ({ type: 'uint', value })
 const ubyte = (value: number): Value => ({ type: 'ubyte', value })
 
 /** One AMQP connection with one session and one link, on the project's own codec and output. */
-export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
+export class AmqpClient implements FlowClient, FrameHandler {
   readonly number: number
-  readonly output: Output
-  readAtMs: number
-  readonly #socket: Socket
+  readonly #wire: ClientWire
   readonly #decoder: Decoder
   readonly #events: ClientEvents
   readonly #cursor: Cursor
@@ -46,9 +36,6 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
   readonly #flow: Flow
   readonly #disposition: Disposition
   readonly #outgoing: OutgoingTransfer
-  /** The performative that is waited for, and who waits. */
-  #waiting: { readonly code: number; readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
-  #isLeaving: boolean
   /** Of the link: what may be sent, and how many deliveries there have been. */
   #credit: number
   #deliveryCount: number
@@ -60,15 +47,12 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
 
   constructor(port: number, number: number, services: ClientServices, events: ClientEvents) {
     this.number = number
-    this.readAtMs = 0
     this.#events = events
     this.#cursor = new Cursor(Buffer.alloc(0))
     this.#incoming = new Transfer()
     this.#flow = new Flow()
     this.#disposition = new Disposition()
     this.#outgoing = new OutgoingTransfer()
-    this.#waiting = undefined
-    this.#isLeaving = false
     this.#credit = 0
     this.#deliveryCount = 0
     this.#deliveryId = 0
@@ -76,41 +60,37 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
     this.#stamp = undefined
     this.#bodyBytes = 0
     this.#decoder = new Decoder(this, frameBytesMax)
-    const callback = (count: number, buffer: Uint8Array): boolean => {
-      this.#read(Buffer.from(buffer.buffer, buffer.byteOffset, count))
-      return true
-    }
-    const onread = { buffer: services.buffer, callback }
-    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true, onread })
-    this.#socket.on('error', (error) => this.#fail(error.message))
-    this.#socket.on('close', () => this.#fail('the server hung up'))
-    this.output = new Output(this.#socket, services.turn, services.slabs, outputBytesHigh, this)
+    this.#wire = new ClientWire(port, services, { client: this, events, decoder: this.#decoder })
+  }
+
+  get readAtMs(): number {
+    return this.#wire.readAtMs
   }
 
   get isHeld(): boolean {
-    return this.output.isCongested || this.#credit === 0
+    return this.#wire.output.isCongested || this.#credit === 0
   }
 
   async connect(): Promise<void> {
-    this.output.write(protocolHeader)
+    this.#wire.output.write(protocolHeader)
     this.#perform(Performative.open, (writer) => {
       const fields: Value[] = [`bench-${process.pid}-${this.number}`, 'bench', uint(frameBytesMax)]
       for (const field of fields) writer.write(field)
       return fields.length
     })
-    await this.#answer(Performative.open)
+    await this.#wire.answer(Performative.open)
     this.#perform(Performative.begin, (writer) => {
       const fields: Value[] = [null, uint(0), uint(windowFrames), uint(windowFrames)]
       for (const field of fields) writer.write(field)
       return fields.length
     })
-    await this.#answer(Performative.begin)
+    await this.#wire.answer(Performative.begin)
   }
 
   /** Attaches as a sender and waits for credit. */
   async publish({ destination, isPersistent, isSettled, bodyBytes }: FlowPlan): Promise<void> {
     this.#attach(destination, false, isSettled)
-    await this.#answer(Performative.flow)
+    await this.#wire.answer(Performative.flow)
     const head = Buffer.from([Code.described, Code.smallUlong, Section.data, Code.binary32, 0, 0, 0, 0])
     head.writeUInt32BE(bodyBytes, 4)
     const transfer = this.#outgoing
@@ -122,7 +102,7 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
 
   async subscribe({ destination, isSettled }: FlowPlan): Promise<void> {
     this.#attach(destination, true, isSettled)
-    await this.#answer(Performative.attach)
+    await this.#wire.answer(Performative.attach)
     this.#grant()
   }
 
@@ -130,9 +110,9 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
     const transfer = this.#outgoing
     transfer.content = body
     transfer.deliveryId = this.#deliveryCount
-    if (!writeTransfer(this.output, transfer, frameBytesMax)) {
+    if (!writeTransfer(this.#wire.output, transfer, frameBytesMax)) {
       const payload = payloadOf(transfer)
-      for (let at = 0; at < payload.bytes; ) at = writePart(this.output, transfer, payload, at, frameBytesMax)
+      for (let at = 0; at < payload.bytes; ) at = writePart(this.#wire.output, transfer, payload, at, frameBytesMax)
     }
     this.#deliveryCount = (this.#deliveryCount + 1) >>> 0
     this.#credit -= 1
@@ -142,22 +122,11 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
   acknowledge(): void {
     if (this.#isSettled) return
     const id = this.#deliveryId
-    writeDisposition(this.output, 0, true, { first: id, last: id }, true, acceptedState)
+    writeDisposition(this.#wire.output, 0, true, { first: id, last: id }, true, acceptedState)
   }
 
-  async leave(): Promise<void> {
-    if (this.#socket.closed) return
-    const closed = new Promise<void>((resolve) => {
-      this.#socket.once('close', () => resolve())
-    })
-    if (!this.#isLeaving) {
-      this.#isLeaving = true
-      this.#perform(Performative.close, () => 0)
-      this.output.end()
-    }
-    const timer = setTimeout(() => this.#socket.destroy(), handshakeMsMax)
-    await closed
-    clearTimeout(timer)
+  leave(): Promise<void> {
+    return this.#wire.leave(() => this.#perform(Performative.close, () => 0))
   }
 
   onHeader(): void {
@@ -181,23 +150,15 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
       case Performative.detach:
       case Performative.end:
       case Performative.close:
-        this.#fail(`the server said ${frame.bytes.toString('latin1', frame.bodyStart, frame.end)}`)
+        this.#wire.fail(`the server said ${frame.bytes.toString('latin1', frame.bodyStart, frame.end)}`)
         return
       default:
     }
-    if (this.#waiting?.code === code) this.#waiting.resolve()
+    if (this.#wire.awaited === code) this.#wire.answered()
   }
 
   onFault(fault: AmqpFault): void {
-    this.#fail(`no AMQP: ${fault.sentence}`)
-  }
-
-  congested(): void {
-    // Seen in output.isCongested.
-  }
-
-  drained(): void {
-    this.#events.onRoom(this)
+    this.#wire.fail(`no AMQP: ${fault.sentence}`)
   }
 
   #onTransfer(transfer: Transfer, frame: Frame): void {
@@ -230,7 +191,7 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
 
   #grant(): void {
     this.#credit = consumerCredit
-    writeFlow(this.output, 0, {
+    writeFlow(this.#wire.output, 0, {
       nextIncomingId: 0,
       incomingWindow: windowFrames,
       nextOutgoingId: 0,
@@ -267,38 +228,7 @@ export class AmqpClient implements FlowClient, FrameHandler, WireEvents {
     writer.nested(() => writer.raw(items.bytes), count)
     const head = Buffer.from([0, 0, 0, 0, 2, 0, 0, 0])
     head.writeUInt32BE(head.length + writer.bytes.length, 0)
-    this.output.write(Buffer.concat([head, writer.bytes]))
-  }
-
-  #read(bytes: Buffer): void {
-    this.readAtMs = monotonicMs()
-    this.#decoder.push(bytes)
-    this.#events.onRead(this)
-  }
-
-  #answer(code: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('the server does not answer')), handshakeMsMax)
-      const settle = (act: () => void): void => {
-        clearTimeout(timer)
-        this.#waiting = undefined
-        act()
-      }
-      this.#waiting = {
-        code,
-        resolve: () => settle(resolve),
-        reject: (error) => settle(() => reject(error)),
-      }
-    })
-  }
-
-  #fail(reason: string): void {
-    if (this.#isLeaving) return
-    this.#isLeaving = true
-    this.#decoder.close()
-    if (this.#waiting === undefined) this.#events.onFailure(this, reason)
-    else this.#waiting.reject(new Error(reason))
-    this.#socket.destroy()
+    this.#wire.output.write(Buffer.concat([head, writer.bytes]))
   }
 }
 

@@ -5,8 +5,6 @@ import type { FlowPlan } from './plan.ts'
 
 /** Bytes taken from a socket at a time. */
 const readBytes = 256 * 1024
-/** Unsent bytes above which a producer waits. */
-export const outputBytesHigh = 256 * 1024
 export const handshakeMsMax = 30_000
 
 /** What all clients of one process share; a quiet one has no buffer of its own. */
