@@ -9,7 +9,7 @@ import {
 } from './measure.ts'
 import type { FlowPlan, Load } from './plan.ts'
 import { Generator, PauseReader, Program, programFile, type Workplace } from './processes.ts'
-import type { BacklogRow, FlowRow, IdleRow, PlainRow, Row, StartRow } from './rows.ts'
+import type { BacklogRow, FlowRow, FlowShape, IdleRow, PlainRow, Row, StartRow } from './rows.ts'
 import { type StoreCourse, StoreRun } from './store/course.ts'
 
 export interface Settings {
@@ -35,6 +35,8 @@ export interface PlainCourse {
   readonly kind: 'plain'
   readonly row: PlainRow
   readonly broker: readonly FlowFigures[]
+  /** A broker of its own with what the row is held against. */
+  readonly base: readonly FlowFigures[]
 }
 
 export interface BacklogCourse {
@@ -136,20 +138,30 @@ export class Bench {
 
   async #plain(row: PlainRow): Promise<Course> {
     const { rounds, seconds } = this.#settings
-    const generators = new Generators(this.#workplace)
-    const args = [...this.#profiling(row, 'broker'), ...this.#brokerArgs(row.shape.protocol)]
-    const program = await Program.start(this.#workplace, 'broker', args)
-    const flow = (load: Load): Promise<FlowFigures> =>
-      measureFlow(program, generators, generators.plan(program, row.shape, load))
-    await flow({ kind: 'timed', seconds: warmUpSeconds })
-    const broker: FlowFigures[] = []
-    for (let round = 1; round <= rounds; round += 1) {
-      const figures = await flow({ kind: 'timed', seconds })
-      this.#note(row.name, program.name, round, figures)
-      broker.push(figures)
+    // Each with generators of its own, so that none knows two protocols.
+    const start = async (name: string, shape: FlowShape) => {
+      const generators = new Generators(this.#workplace)
+      const args = [...this.#profiling(row, name), ...this.#brokerArgs(shape.protocol)]
+      const program = await Program.start(this.#workplace, name, args)
+      const flow = (load: Load): Promise<FlowFigures> =>
+        measureFlow(program, generators, generators.plan(program, shape, load))
+      await flow({ kind: 'timed', seconds: warmUpSeconds })
+      const measure = async (round: number): Promise<FlowFigures> => {
+        const figures = await flow({ kind: 'timed', seconds })
+        this.#note(row.name, name, round, figures)
+        return figures
+      }
+      return { measure, stop: () => Promise.all([program.stop(), generators.stop()]) }
     }
-    await Promise.all([program.stop(), generators.stop()])
-    return { kind: 'plain', row, broker }
+    const broker = await start('broker', row.shape)
+    const base = row.base === undefined ? undefined : await start(row.base.shape.protocol, row.base.shape)
+    const figures = { broker: [] as FlowFigures[], base: [] as FlowFigures[] }
+    for (let round = 1; round <= rounds; round += 1) {
+      figures.broker.push(await broker.measure(round))
+      if (base !== undefined) figures.base.push(await base.measure(round))
+    }
+    await Promise.all([broker.stop(), base?.stop()])
+    return { kind: 'plain', row, ...figures }
   }
 
   async #backlog(row: BacklogRow): Promise<Course> {
@@ -218,7 +230,7 @@ export class Bench {
       `listeners.${protocol}.port=0`,
       ...others.map((name) => `listeners.${name}.enabled=false`),
       'log.level=warn',
-      `data=${this.#workplace.file('data')}`,
+      `data=${this.#workplace.file(`data-${protocol}`)}`,
     ]
     return [programFile('../src/main.js'), 'start', ...settings.flatMap((setting) => ['--set', setting])]
   }

@@ -1,7 +1,8 @@
-import type { BacklogCourse, Course, FlowCourse, IdleCourse, StartCourse } from './course.ts'
-import { median, ratio } from './statistics.ts'
+import type { BacklogCourse, Course, FlowCourse, IdleCourse, PlainCourse, StartCourse } from './course.ts'
+import type { FlowFigures } from './measure.ts'
+import { median, ratio, type Spread } from './statistics.ts'
 import { storeGoalsOf } from './store/goals.ts'
-import { fixed, percent, percents } from './text.ts'
+import { count, fixed, percent, percents } from './text.ts'
 
 /** A number to reach, and what it is. */
 export interface Goal {
@@ -17,7 +18,7 @@ export function goalsOf(course: Course): readonly Goal[] {
     case 'flow':
       return [course.row.p99MsMax === undefined ? rateGoal(course) : latencyGoal(course, course.row.p99MsMax)]
     case 'plain':
-      return []
+      return plainGoals(course)
     case 'backlog':
       return backlogGoals(course)
     case 'idle':
@@ -49,6 +50,37 @@ function rateGoal({ row, broker, relay, limit }: FlowCourse): Goal {
     parts.push(`the relay at ${percent(median(relayRates) / limit.perSecond)} of the generator's limit`)
   const isReached = row.shareMin === undefined ? undefined : share.median >= row.shareMin
   return { row: row.name, text: parts.join(', '), isReached }
+}
+
+/** Beside the rates the processor time of the two brokers, and what the busier one of the generator's processes could do at most. */
+function plainGoals({ row, broker, base }: PlainCourse): readonly Goal[] {
+  if (row.base === undefined) return []
+  const { shape, timesMin } = row.base
+  const times = ratio(
+    broker.map(({ perSecond }) => perSecond),
+    base.map(({ perSecond }) => perSecond),
+  )
+  const cpu = ratio(
+    base.map(({ cpuUsPerDelivery }) => cpuUsPerDelivery),
+    broker.map(({ cpuUsPerDelivery }) => cpuUsPerDelivery),
+  )
+  const parts = [`${timesText(times)} times the rate over ${shape.protocol}`]
+  if (timesMin !== undefined) parts.push(`at least ${timesMin}`)
+  parts.push(`by processor time ${timesText(cpu)}`, `the generator's limits ${limitOf(broker)} and ${limitOf(base)}/s`)
+  const isReached = timesMin === undefined ? undefined : times.median >= timesMin
+  return [{ row: row.name, text: parts.join(', '), isReached }]
+}
+
+function limitOf(runs: readonly FlowFigures[]): string {
+  return count(
+    median(
+      runs.map(({ perSecond, producerCores, consumerCores }) => perSecond / Math.max(producerCores, consumerCores)),
+    ),
+  )
+}
+
+function timesText({ median: middle, min, max }: Spread): string {
+  return `${fixed(middle, 2)} (${fixed(min, 2)}-${fixed(max, 2)})`
 }
 
 function latencyGoal({ row, broker, relay }: FlowCourse, p99MsMax: number): Goal {

@@ -19,7 +19,7 @@ export type Load =
 
 /** What producers and consumers do in one run. */
 export interface FlowPlan {
-  readonly protocol: 'stomp' | 'amqp' | 'mqtt'
+  readonly protocol: 'stomp' | 'amqp' | 'mqtt' | 'native'
   readonly port: number
   /** Tells this run's messages from all others: 32 bits. */
   readonly run: number
@@ -32,7 +32,7 @@ export interface FlowPlan {
   /** To be kept on disk. */
   readonly isPersistent: boolean
   readonly ack: 'auto' | 'client-individual'
-  /** AMQP: sent and delivered settled, so that nothing is confirmed or acknowledged. */
+  /** AMQP and native: sent and delivered settled, so that nothing is confirmed or acknowledged. */
   readonly isSettled: boolean
   /** Messages of one producer that wait for their receipt. */
   readonly window: number

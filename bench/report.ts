@@ -1,4 +1,4 @@
-import type { BacklogCourse, Course, FlowCourse, IdleCourse, StartCourse } from './course.ts'
+import type { BacklogCourse, Course, FlowCourse, IdleCourse, PlainCourse, StartCourse } from './course.ts'
 import { type Goal, goalsOf } from './goals.ts'
 import { type BacklogFigures, type FlowFigures, isClean, type Trouble } from './measure.ts'
 import { type Spread, spread } from './statistics.ts'
@@ -13,7 +13,7 @@ export function report(courses: readonly Course[]): string {
     table(
       flowHead,
       courses.flatMap((course) => {
-        if (course.kind === 'plain') return [[course.row.title, ...flowLine('broker', course.broker)]]
+        if (course.kind === 'plain') return besideLines(course)
         return course.kind === 'flow' ? flowLines(course) : []
       }),
     ),
@@ -53,6 +53,11 @@ function flowLines({ row, broker, relay, limit }: FlowCourse): readonly Line[] {
   const lines = [flowLine('relay', relay), flowLine('broker', broker)]
   if (limit !== undefined) lines.unshift(flowLine('sink', [limit]))
   return lines.map((line, index) => [index === 0 ? row.title : '', ...line])
+}
+
+function besideLines({ row, broker, base }: PlainCourse): readonly Line[] {
+  const first = [row.title, ...flowLine('broker', broker)]
+  return row.base === undefined ? [first] : [first, ['', ...flowLine(row.base.shape.protocol, base)]]
 }
 
 function flowLine(server: string, runs: readonly FlowFigures[]): Line {
@@ -146,6 +151,7 @@ function troublesOf(course: Course): readonly Trouble[] {
     case 'flow':
       return [...course.broker, ...course.relay, ...(course.limit === undefined ? [] : [course.limit])]
     case 'plain':
+      return [...course.broker, ...course.base]
     case 'backlog':
       return course.broker
     case 'store':

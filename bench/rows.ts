@@ -35,6 +35,8 @@ export interface PlainRow {
   readonly name: string
   readonly title: string
   readonly shape: FlowShape
+  /** What is measured in turn with it, and how many times the rate of that it should reach; undefined: nothing. */
+  readonly base: { readonly shape: FlowShape; readonly timesMin: number | undefined } | undefined
 }
 
 /** A million messages put into a queue, then taken out. */
@@ -108,8 +110,29 @@ const amqpRows: readonly PlainRow[] = (
       name: `amqp-${name}${isSettled ? '-settled' : ''}${isPersistent ? '-durable' : ''}`,
       title: `AMQP 1->1, ${size}, ${isSettled ? 'settled' : 'unsettled'}${isPersistent ? ', durable' : ''}`,
       shape: { ...queue, protocol: 'amqp' as const, isSettled, isPersistent, ...change },
+      base: undefined,
     })),
   ),
+)
+
+/** The native protocol beside STOMP, both 1->1 but for the last: every send is confirmed, every delivery settled; durable and not. */
+const nativeRows: readonly PlainRow[] = (
+  [
+    ['64', 'queue 1->1, 64 B', { ...queue, bodyBytes: 64 }, 2],
+    ['1k', 'queue 1->1, 1 KiB', queue, 1.5],
+    ['16k', 'queue 1->1, 16 KiB', { ...queue, bodyBytes: 16 * kib }, undefined],
+    ['10', 'queue 10->10, 1 KiB', { ...queue, producers: 10, consumers: 10 }, undefined],
+    ['fanout-1k', 'topic 1->100, 1 KiB', fanOut, undefined],
+    ['fanout-64', 'topic 1->100, 64 B', { ...fanOut, bodyBytes: 64 }, undefined],
+  ] as const
+).flatMap(([name, title, shape, timesMin]) =>
+  (shape.isTopic ? [false] : [false, true]).map((isPersistent) => ({
+    kind: 'plain' as const,
+    name: `native-${name}${isPersistent ? '-durable' : ''}`,
+    title: `native ${title}${isPersistent ? ', durable' : ''}`,
+    shape: { ...shape, protocol: 'native' as const, isPersistent },
+    base: { shape: { ...shape, isPersistent }, timesMin: isPersistent ? undefined : timesMin },
+  })),
 )
 
 /** Every SEND asks for a receipt; nothing is persistent but in the rows of the store. To measure one thing more, add its line. */
@@ -155,6 +178,7 @@ export const rows: readonly Row[] = [
   { kind: 'idle', name: 'idle', title: 'idle connections', kibPerConnectionMax: 10 },
   { kind: 'start', name: 'start', title: 'start to ready', startMsMax: 400 },
   ...amqpRows,
+  ...nativeRows,
   ...storeRows,
 ]
 

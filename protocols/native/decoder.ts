@@ -94,6 +94,15 @@ export class Decoder {
     if (this.#partsBytes > 0) this.#decode(this.#takeParts())
   }
 
+  /** Copies what is kept of the last chunk, which may be written over afterwards. */
+  own(): void {
+    const last = this.#parts.pop()
+    if (last === undefined) return
+    const copy = this.#allocate(last.length)
+    copy.set(last)
+    this.#parts.push(copy)
+  }
+
   close(): void {
     this.#isClosed = true
     this.#parts = []

@@ -18,6 +18,7 @@ import type { Broker } from '../../src/broker/broker.ts'
 import { VmPeer } from '../../src/client/vm-peer.ts'
 import { embeddedFormat } from '../../src/embedded-format.ts'
 import type { Protocol } from '../../src/protocol.ts'
+import type { Wire, WireServices } from '../../src/transport/wire.ts'
 import { FrameCutter } from './frame-cutter.ts'
 import { StompTestClient } from './stomp-client.ts'
 import type { VirtualClock } from './virtual-clock.ts'
@@ -77,6 +78,16 @@ export class NativeBroker implements AsyncDisposable {
     const client = this.#wired.wire(this.#native)
     this.streams.push(client)
     return client
+  }
+
+  /** What its wires share. */
+  get services(): WireServices {
+    return this.#wired.services
+  }
+
+  /** Speaks the native protocol at the other end of a wire. */
+  accept(wire: Wire): void {
+    this.#native.accept(wire, this.broker)
   }
 
   /** A clock of the client's own machine: the virtual one, with real ends of turns. */

@@ -10,9 +10,10 @@ import { systemClock } from '../../../src/clock.ts'
 import { defaultLimits } from '../../../src/limits.ts'
 import { SlabPool } from '../../../src/transport/slab-pool.ts'
 import { listenTcp, type TcpListener } from '../../../src/transport/tcp.ts'
-import type { Wire } from '../../../src/transport/wire.ts'
+import type { Wire, WireServices } from '../../../src/transport/wire.ts'
 import { Turn } from '../../../src/turn.ts'
 import { AmqpBroker } from '../../support/amqp-broker.ts'
+import { NativeBroker } from '../../support/native-broker.ts'
 
 let folder: string
 let relay: TcpListener
@@ -81,10 +82,28 @@ test.each([
   ['in several frames each', { bodyBytes: 300 * 1024, load: { kind: 'counted', messages: 40 } }],
 ] as const)('everything through AMQP arrives, %s', async (_name, change) => {
   const broker = await AmqpBroker.open()
-  const events = { accepted: (wire: Wire) => broker.accept(wire), closed: () => undefined, troubled: () => undefined }
-  const address = { host: '127.0.0.1', port: 0, backlog: 100, setting: 'amqp' }
-  const listener = await listenTcp(address, broker.wired.services, events)
-  const plan = planOf({ protocol: 'amqp', port: listener.address.port, ...change })
+  await expectAll((wire) => broker.accept(wire), broker.wired.services, { protocol: 'amqp', ...change })
+})
+
+test.each([
+  ['confirmed and settled', {}],
+  ['neither confirmed nor settled', { isSettled: true }],
+  ['durable, several at both ends', { isPersistent: true, producers: 3, consumers: 2 }],
+  ['more at a time than the link has credit for', { window: 10_000 }],
+  [
+    'long bodies, which are sent from where they are',
+    { bodyBytes: 300 * 1024, load: { kind: 'counted', messages: 40 } },
+  ],
+] as const)('everything through the native protocol arrives, %s', async (_name, change) => {
+  const broker = await NativeBroker.open()
+  await expectAll((wire) => broker.accept(wire), broker.services, { protocol: 'native', ...change })
+})
+
+async function expectAll(accepted: (wire: Wire) => void, services: WireServices, change: Partial<FlowPlan>) {
+  const events = { accepted, closed: () => undefined, troubled: () => undefined }
+  const address = { host: '127.0.0.1', port: 0, backlog: 100, setting: 'test' }
+  const listener = await listenTcp(address, services, events)
+  const plan = planOf({ port: listener.address.port, ...change })
   const consumer = new Consumer(plan)
   await consumer.open()
   const producer = new Producer(plan)
@@ -97,7 +116,7 @@ test.each([
   expect(consumed.errors).toEqual([])
   expect(consumed.received).toBe(sent)
   expect(consumed.findings).toEqual({ lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0 })
-})
+}
 
 test('a second producer goes on where the first one of the run has stopped', async () => {
   const first = planOf({ load: { kind: 'counted', messages: 300 } })

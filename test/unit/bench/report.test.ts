@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import type { BacklogCourse, FlowCourse, IdleCourse, StartCourse } from '../../../bench/course.ts'
-import { goalsOf } from '../../../bench/goals.ts'
+import { type Goal, goalsOf } from '../../../bench/goals.ts'
 import type { BacklogFigures, FlowFigures, IdleFigures } from '../../../bench/measure.ts'
 import { isAllClean, report } from '../../../bench/report.ts'
 import { rowsNamed } from '../../../bench/row-names.ts'
-import { type BacklogRow, type FlowRow, type IdleRow, type Row, rows, type StartRow } from '../../../bench/rows.ts'
+import {
+  type BacklogRow,
+  type FlowRow,
+  type IdleRow,
+  type PlainRow,
+  type Row,
+  rows,
+  type StartRow,
+} from '../../../bench/rows.ts'
 
 const clean = { lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0, unconfirmed: 0, errors: [] }
 
@@ -57,6 +65,20 @@ describe('the goals', () => {
   test('are none for a row that is only there to be known', () => {
     const course = { ...queueCourse(rates(1), rates(100_000)), row: rowOf<FlowRow>('queue-16k') }
     expect(goalsOf(course)[0]?.isReached).toBeUndefined()
+  })
+
+  test('hold the rate of a native row against STOMP, and tell what the generator could do', () => {
+    const row = rowOf<PlainRow>('native-64')
+    const base = [flow({ cpuUsPerDelivery: 4 })]
+    const of = (perSecond: number): Goal | undefined => {
+      return goalsOf({ kind: 'plain', row, broker: [flow({ perSecond, consumerCores: 0.5 })], base })[0]
+    }
+    expect(of(200_000)).toMatchObject({ isReached: true })
+    expect(of(199_000)).toMatchObject({ isReached: false })
+    expect(of(200_000)?.text).toBe(
+      '2.00 (2.00-2.00) times the rate over stomp, at least 2, by processor time 2.00 (2.00-2.00), ' +
+        "the generator's limits 400,000 and 400,000/s",
+    )
   })
 
   test('hold the median of the 99th percentiles against the most', () => {

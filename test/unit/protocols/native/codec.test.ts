@@ -45,6 +45,17 @@ describe('vectors', () => {
     expect(asJson(log.frames)).toEqual(vectors.flatMap(({ frames }) => frames))
   })
 
+  test.each(vectors)('$name, in chunks of three bytes that are all written to the same place', ({ hex, frames }) => {
+    const bytes = Buffer.from(prefaceHex + hex, 'hex')
+    const log = new FrameLog()
+    const place = Buffer.alloc(3)
+    for (let at = 0; at < bytes.length; at += place.length) {
+      log.decoder.push(place.subarray(0, bytes.copy(place, 0, at)))
+      log.decoder.own()
+    }
+    expect(asJson(log.frames)).toEqual(frames)
+  })
+
   test.each(malformed)('malformed: $name', ({ hex, error }) => {
     expect(decodeHex(hex).fault?.message).toBe(error)
   })
