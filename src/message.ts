@@ -104,6 +104,8 @@ export interface MessageInit {
   readonly source: MessageSource
   readonly number: number
   readonly annotations: Annotations | undefined
+  /** See {@link Message.additions}. */
+  readonly additions?: Uint8Array | undefined
   /**
    * Not to be delivered before it is in the store, if it is kept there at all: whoever sends it again after a crash can then not have
    * it delivered twice.
@@ -151,6 +153,8 @@ export class Message {
   readonly source: MessageSource
   readonly number: number
   readonly annotations: Annotations | undefined
+  /** What consumers have added to it by modifying it, in the writing of their protocol; it stays with it, over restarts too. */
+  readonly additions: Uint8Array | undefined
   readonly waitsForStore: boolean
   /** How many queues hold it; kept by the broker's memory account. */
   holders: number
@@ -171,6 +175,7 @@ export class Message {
     this.source = init.source
     this.number = init.number
     this.annotations = init.annotations
+    this.additions = init.additions
     this.waitsForStore = init.waitsForStore ?? false
     this.lazy = init.lazy
     this.holders = 0
@@ -200,7 +205,7 @@ export class Message {
 
   /** Bytes counted against limits; the same for as long as the message lives. */
   get size(): number {
-    return this.contentBytes + overheadBytes
+    return this.contentBytes + overheadBytes + (this.additions === undefined ? 0 : this.additions.length)
   }
 
   /** Length of the body in bytes. */
@@ -235,6 +240,7 @@ export class Message {
       source: this.source,
       number: this.number,
       annotations: this.annotations,
+      additions: this.additions,
       waitsForStore: this.waitsForStore,
       lazy: this.lazy,
     }

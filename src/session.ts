@@ -25,7 +25,7 @@ export interface Modified {
   readonly isUndeliverableHere?: boolean | undefined
   /**
    * What {@link Delivery.annotations} is from now on, in the adapter's own writing, merged by the adapter with what was there.
-   * The bytes are copied. Kept until the broker stops.
+   * The bytes are copied. They stay with the message: over restarts if it is stored, and as a dead letter.
    */
   readonly annotations?: Uint8Array | undefined
 }

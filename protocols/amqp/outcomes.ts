@@ -14,7 +14,7 @@ const none: DeliveryState = { kind: 'none' }
 const acceptedOnly: DeliveryState = { kind: 'outcome', outcome: accepted }
 const unexplained = 'rejected by its consumer'
 const reasonCharactersMax = 1024
-/** Bytes of the annotations that a consumer may add. */
+/** Bytes of the annotations that consumers may add to one message; what goes beyond that is left out. */
 const annotationBytesMax = 16 * 1024
 
 /** Reads the state between `start` and `end`; undefined if it cannot be read. */
@@ -109,13 +109,13 @@ export function readAnnotations(bytes: Uint8Array): readonly (readonly [string, 
   return reader.readEntries().map(([key, value]) => [keyText(key), value] as const)
 }
 
-/** Annotations with others over them, encoded. */
+/** Annotations with others over them, encoded; those before if together they would be too long. */
 export function mergeAnnotations(before: Uint8Array | undefined, added: Uint8Array): Uint8Array {
   if (before === undefined) return added
   const entries = new Map([...readAnnotations(before), ...readAnnotations(added)])
   const writer = new ValueWriter()
   writer.map([...entries], 'symbol')
-  return writer.bytes
+  return writer.bytes.length > annotationBytesMax ? before : writer.bytes
 }
 
 function keyText(key: Value): string {

@@ -278,11 +278,13 @@ export class OutgoingLink implements Link, Consumer {
 
 function extrasOf(delivery: Delivery): readonly (readonly [string, Value])[] {
   const { annotations } = delivery.message
-  return [
+  const extras: (readonly [string, Value])[] = [
+    ...(delivery.annotations === undefined ? [] : readAnnotations(delivery.annotations)),
+    // Of one name, what the broker says stands.
     ...(annotations === undefined ? [] : annotationEntries(annotations)),
     ...(delivery.isRetained ? [statusOfRetained] : []),
-    ...(delivery.annotations === undefined ? [] : readAnnotations(delivery.annotations)),
   ]
+  return [...new Map(extras)]
 }
 
 function merged(delivery: Delivery, outcome: Outcome): Outcome {

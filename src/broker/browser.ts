@@ -147,7 +147,7 @@ function copyOf(seen: QueuedDelivery): QueuedDelivery {
   const copy = new QueuedDelivery(seen.queue, seen.message, seen.sequence)
   copy.deliveryCount = seen.deliveryCount
   copy.redelivered = seen.redelivered
-  copy.modification = seen.modification
+  copy.refusers = seen.refusers
   copy.state = 'settled'
   return copy
 }

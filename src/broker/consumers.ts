@@ -227,7 +227,7 @@ export class Consumers {
   #isFor(delivery: QueuedDelivery, feed: Feed): boolean {
     const { message } = delivery
     if (feed.selector !== undefined && !feed.selector.matches(message)) return false
-    if (delivery.modification?.refusers.has(feed.subscription) === true) return false
+    if (delivery.refusers?.has(feed.subscription) === true) return false
     return message.groupId === undefined || this.#groups === undefined || this.#groups.claim(message.groupId, feed)
   }
 

@@ -9,17 +9,11 @@ export const retainedTime = -1
 /** Where a delivery is: waiting in its queue, waiting for its time, at a consumer, or done with. */
 export type DeliveryState = 'ready' | 'delayed' | 'unsettled' | 'settled'
 
-/** What consumers have made of a delivery that they gave back. */
-export interface Modification {
-  annotations: Uint8Array | undefined
-  /** Who may not have it again. */
-  readonly refusers: Set<BrokerSubscription>
-}
-
 /** One message's place in one queue, from the moment it is put there until it is settled. */
 export class QueuedDelivery implements Delivery {
   readonly queue: Queue
-  readonly message: Message
+  /** Another one with the same content once a consumer has added to it. */
+  message: Message
   readonly sequence: number
   /** Place in dispatch order; the sequence, but for a delayed message, which joins the end when its time comes. */
   order: number
@@ -35,7 +29,8 @@ export class QueuedDelivery implements Delivery {
   subscription: BrokerSubscription | undefined
   /** The open transaction that settles it. */
   transaction: Transaction | undefined
-  modification: Modification | undefined
+  /** Who may not have it again. */
+  refusers: Set<BrokerSubscription> | undefined
   tag: number
   previous: QueuedDelivery | undefined
   next: QueuedDelivery | undefined
@@ -53,28 +48,21 @@ export class QueuedDelivery implements Delivery {
     this.notBefore = 0
     this.subscription = undefined
     this.transaction = undefined
-    this.modification = undefined
+    this.refusers = undefined
     this.tag = 0
     this.previous = undefined
     this.next = undefined
   }
 
   get annotations(): Uint8Array | undefined {
-    return this.modification?.annotations
+    return this.message.additions
   }
 
-  /** Bytes it takes beside its message. */
-  get extraBytes(): number {
-    return this.modification?.annotations?.length ?? 0
-  }
-
-  /** Notes what a consumer that gives it back has made of it. */
-  modify(annotations: Uint8Array | undefined, refuser: BrokerSubscription | undefined): void {
-    this.modification ??= { annotations: undefined, refusers: new Set() }
-    const { refusers } = this.modification
-    if (annotations !== undefined) this.modification.annotations = Uint8Array.from(annotations)
-    for (const before of refusers) if (before.isEnded) refusers.delete(before)
-    if (refuser !== undefined) refusers.add(refuser)
+  /** Notes who may not have it again. */
+  refuse(by: BrokerSubscription): void {
+    this.refusers ??= new Set()
+    for (const before of this.refusers) if (before.isEnded) this.refusers.delete(before)
+    this.refusers.add(by)
   }
 }
 
@@ -85,7 +73,7 @@ export class HandedDelivery implements Delivery {
   readonly deliveryCount: number
   readonly redelivered: boolean
   readonly isRetained: boolean
-  readonly annotations: undefined
+  readonly annotations: Uint8Array | undefined
   tag: number
 
   constructor(message: Message, sequence: number) {
@@ -94,7 +82,7 @@ export class HandedDelivery implements Delivery {
     this.deliveryCount = 0
     this.redelivered = false
     this.isRetained = false
-    this.annotations = undefined
+    this.annotations = message.additions
     this.tag = 0
   }
 }

@@ -10,7 +10,7 @@
  *     36  u32  length of the header block
  *     40  u16  which of the page's envelopes
  *     42  u8   priority
- *     43  u8   flags: 1 durable, 2 retain, 4 has a group or annotations, which the page keeps beside, 8 the store has it too,
+ *     43  u8   flags: 1 durable, 2 retain, 4 has a group, annotations or additions, which the page keeps beside, 8 the store has it too,
  *              16 it has been taken out, 32 a consumer may have seen it
  *     44       content
  */
@@ -39,6 +39,7 @@ interface Envelope {
 interface Extras {
   readonly groupId: string | undefined
   readonly annotations: Annotations | undefined
+  readonly additions: Uint8Array | undefined
 }
 
 class Page {
@@ -88,7 +89,7 @@ export class MemoryPages {
   }
 
   push(message: Message, sequence: number, isStored: boolean, redelivered: boolean): void {
-    const { content, groupId, annotations } = message
+    const { content, groupId, annotations, additions } = message
     const bytes = entryHeadBytes + content.length
     let page = this.#pages.at(-1)
     if (page === undefined || page.buffer.length - page.end < bytes || page.envelopes.length === envelopesMax) {
@@ -96,7 +97,7 @@ export class MemoryPages {
       this.#pages.push(page)
     }
     const { buffer, end } = page
-    const hasExtras = groupId !== undefined || annotations !== undefined
+    const hasExtras = groupId !== undefined || annotations !== undefined || additions !== undefined
     buffer.writeDoubleLE(sequence, end)
     buffer.writeDoubleLE(message.number, end + 8)
     buffer.writeDoubleLE(message.timestamp, end + 16)
@@ -114,7 +115,7 @@ export class MemoryPages {
     buffer.set(content, end + entryHeadBytes)
     if (hasExtras) {
       page.extras ??= new Map()
-      page.extras.set(sequence, { groupId, annotations })
+      page.extras.set(sequence, { groupId, annotations, additions })
     }
     page.end = end + bytes
     page.lastSequence = sequence
@@ -231,6 +232,7 @@ function read(page: Page, start: number): PagedMessage {
     source,
     number: buffer.readDoubleLE(start + 8),
     annotations: extras?.annotations,
+    additions: extras?.additions,
   })
   return {
     sequence,

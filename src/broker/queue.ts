@@ -405,19 +405,15 @@ export class Queue implements Dispatchable {
 
   /** Counts a delivery that has begun to be one of this queue. */
   account(delivery: QueuedDelivery): void {
-    const { extraBytes } = delivery
-    this.#bytes += delivery.message.size + extraBytes
+    this.#bytes += delivery.message.size
     this.#context.memory.hold(delivery.message)
-    if (extraBytes > 0) this.#context.memory.add(extraBytes)
   }
 
   /** A delivery has ceased to be one of this queue. */
   unaccount(delivery: QueuedDelivery): void {
-    const { extraBytes } = delivery
-    this.#bytes -= delivery.message.size + extraBytes
+    this.#bytes -= delivery.message.size
     this.begun?.delete(delivery.sequence)
     this.#context.memory.release(delivery.message)
-    if (extraBytes > 0) this.#context.memory.subtract(extraBytes)
   }
 
   /** One message less: senders at the gate may go on. */
@@ -429,32 +425,39 @@ export class Queue implements Dispatchable {
 
   #modify(delivery: QueuedDelivery, outcome: Modified, by: BrokerSubscription | undefined): void {
     const { annotations, isUndeliverableHere, hasFailed = true, delayMs } = outcome
-    if (annotations !== undefined || isUndeliverableHere === true) {
-      const before = delivery.extraBytes
-      delivery.modify(annotations, isUndeliverableHere === true ? by : undefined)
-      this.#bytes += delivery.extraBytes - before
-      this.#context.memory.add(delivery.extraBytes - before)
-      if (isUndeliverableHere === true) this.#consumers.becomeSelective()
+    if (annotations !== undefined) this.#amend(delivery, annotations)
+    if (isUndeliverableHere === true && by !== undefined) {
+      delivery.refuse(by)
+      this.#consumers.becomeSelective()
     }
-    if (hasFailed) this.#fail(delivery, delayMs)
-    else this.#retry(delivery, delayMs ?? 0)
-  }
-
-  #fail(delivery: QueuedDelivery, delayMs: number | undefined): void {
-    delivery.deliveryCount += 1
-    if (delivery.deliveryCount >= this.policy.deliveriesMax && !isGrave(this.address)) {
-      this.die(delivery, { grave: 'DLQ', reason: `not accepted in ${delivery.deliveryCount} deliveries` })
+    if (hasFailed) delivery.deliveryCount += 1
+    const { deliveryCount } = delivery
+    if (hasFailed && deliveryCount >= this.policy.deliveriesMax && !isGrave(this.address)) {
+      this.die(delivery, { grave: 'DLQ', reason: `not accepted in ${deliveryCount} deliveries` })
       return
     }
-    this.#retry(delivery, delayMs ?? redeliveryDelay(this.policy, delivery.deliveryCount))
+    const delay = delayMs ?? (hasFailed ? redeliveryDelay(this.policy, deliveryCount) : 0)
+    this.#retry(delivery, delay, annotations !== undefined)
   }
 
-  #retry(delivery: QueuedDelivery, delay: number): void {
+  /** From now on it has what a consumer has added to it. */
+  #amend(delivery: QueuedDelivery, additions: Uint8Array): void {
+    const { memory } = this.#context
+    const { message } = delivery
+    delivery.message = message.with({ additions: Uint8Array.from(additions) })
+    this.#bytes += delivery.message.size - message.size
+    memory.hold(delivery.message)
+    memory.release(message)
+  }
+
+  #retry(delivery: QueuedDelivery, delay: number, isAmended: boolean): void {
     const notBefore = delay > 0 ? this.#context.clock.now() + delay : 0
     if (delivery.isStored) {
       const { message, sequence, deliveryCount, isRetained } = delivery
       const time = notBefore === 0 && isRetained ? retainedTime : notBefore
-      this.#context.batch().redeliver(this.ownerId(), message.priority, sequence, deliveryCount, time)
+      const batch = this.#context.batch()
+      batch.redeliver(this.ownerId(), message.priority, sequence, deliveryCount, time)
+      if (isAmended) batch.amend(this.ownerId(), message.priority, sequence, message)
     }
     if (notBefore === 0) {
       this.#waiting.giveBack(delivery)

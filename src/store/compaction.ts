@@ -1,9 +1,9 @@
 import type { EntryReader } from './entry-reader.ts'
-import { JournalBatch } from './journal-batch.ts'
+import { type EntryName, JournalBatch } from './journal-batch.ts'
 import type { JournalIndex, PlacedEntry } from './journal-index.ts'
 import { type JournalSizes, sizeFactor, sparseSegmentsMax } from './journal-limits.ts'
 import type { Segment, Segments } from './segments.ts'
-import type { CommitDone } from './store.ts'
+import type { CommitDone, StoredEntry } from './store.ts'
 
 /** Only a segment with less than this share alive is worth moving. */
 const liveShareMax = 0.25
@@ -20,6 +20,8 @@ export class Compaction {
   readonly #entries: EntryReader
   readonly #sizes: JournalSizes
   readonly #commit: (batch: JournalBatch, done: CommitDone) => void
+  /** For each segment that is being emptied, the entries of which a newer message has been written since that began. */
+  readonly #amended: Set<Set<string>>
   #underWay: Promise<void> | undefined
   #isStopped: boolean
 
@@ -35,8 +37,14 @@ export class Compaction {
     this.#entries = entries
     this.#sizes = sizes
     this.#commit = commit
+    this.#amended = new Set()
     this.#underWay = undefined
     this.#isStopped = false
+  }
+
+  /** A newer message of these is about to be written: what has been read of them is not to be moved behind it. */
+  noteAmended(entries: readonly EntryName[]): void {
+    for (const names of this.#amended) for (const entry of entries) names.add(nameOf(entry))
   }
 
   /** Starts if it is needed; to be called after a checkpoint. */
@@ -86,27 +94,50 @@ export class Compaction {
   }
 
   async #empty(segment: Segment): Promise<void> {
+    const amended = new Set<string>()
+    this.#amended.add(amended)
+    try {
+      // What was written before is in the index then.
+      await this.#write(new JournalBatch(() => 0))
+      await this.#moveAll(segment, amended)
+    } finally {
+      this.#amended.delete(amended)
+    }
+  }
+
+  async #moveAll(segment: Segment, amended: ReadonlySet<string>): Promise<void> {
     let some: PlacedEntry[] = []
     for await (const placed of this.#index.entriesIn(segment.id)) {
       some.push(placed)
       if (some.length < batchEntries) continue
-      await this.#move(some)
+      await this.#move(some, amended)
       some = []
       if (this.#isStopped) return
     }
-    if (some.length > 0) await this.#move(some)
+    if (some.length > 0) await this.#move(some, amended)
   }
 
-  async #move(entries: readonly PlacedEntry[]): Promise<void> {
-    const batch = new JournalBatch(() => 0)
-    for (const { owner, priority, entry } of entries) {
-      const stored = await this.#entries.readOne(entry)
+  async #move(entries: readonly PlacedEntry[], amended: ReadonlySet<string>): Promise<void> {
+    const found: (readonly [PlacedEntry, StoredEntry])[] = []
+    for (const placed of entries) {
+      const stored = await this.#entries.readOne(placed.entry)
       // What is damaged stays where it is, for whoever is to be told.
-      if (stored !== undefined) batch.rewrite(owner, priority, entry.sequence, stored.message, stored.notBefore)
+      if (stored !== undefined) found.push([placed, stored])
     }
-    if (batch.isEmpty) return
-    await new Promise<void>((resolve) => {
+    const batch = new JournalBatch(() => 0)
+    for (const [{ owner, priority }, { sequence, message, notBefore }] of found) {
+      if (!amended.has(nameOf({ owner, sequence }))) batch.rewrite(owner, priority, sequence, message, notBefore)
+    }
+    if (!batch.isEmpty) await this.#write(batch)
+  }
+
+  #write(batch: JournalBatch): Promise<void> {
+    return new Promise((resolve) => {
       this.#commit(batch, () => resolve())
     })
   }
+}
+
+function nameOf({ owner, sequence }: EntryName): string {
+  return `${owner}/${sequence}`
 }

@@ -67,7 +67,7 @@ export const RecordType = {
   part: 8,
   /** The store was opened anew; first record of the first frame of an epoch. */
   epoch: 9,
-  /** An entry's message now lies here: as a put, for an entry that is there. */
+  /** An entry's message now lies here, moved or added to: as a put, for an entry that is there. */
   rewrite: 10,
   /** The small state of a key: u16 length of the key, the key, the value. With {@link stateIsRemoved} no value. */
   state: 11,

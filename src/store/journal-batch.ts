@@ -9,6 +9,11 @@ export interface StateChange {
   readonly value: Uint8Array | undefined
 }
 
+export interface EntryName {
+  readonly owner: OwnerId
+  readonly sequence: number
+}
+
 /** One change of a batch. */
 export interface Change {
   readonly type: RecordType
@@ -29,7 +34,9 @@ export interface Change {
 export class JournalBatch implements WriteBatch {
   readonly changes: Change[]
   /** Entries that a consumer has accepted for good. */
-  readonly finals: { readonly owner: OwnerId; readonly sequence: number }[]
+  readonly finals: EntryName[]
+  /** Entries whose message changes. */
+  readonly amended: EntryName[]
   /** Roughly what they take in a frame. */
   bytes: number
   readonly #nextOwner: () => OwnerId
@@ -39,6 +46,7 @@ export class JournalBatch implements WriteBatch {
   constructor(nextOwner: () => OwnerId) {
     this.changes = []
     this.finals = []
+    this.amended = []
     this.bytes = 0
     this.#nextOwner = nextOwner
     this.#puts = undefined
@@ -100,6 +108,11 @@ export class JournalBatch implements WriteBatch {
     checkState(key, value)
     this.bytes += key.length + (value?.length ?? 0)
     this.#add(RecordType.state, 0, 0, 0, undefined, 0, 0, undefined, { key, value })
+  }
+
+  amend(owner: OwnerId, priority: number, sequence: number, message: Message): void {
+    this.amended.push({ owner, sequence })
+    this.rewrite(owner, priority, sequence, message, 0)
   }
 
   /** The message of an entry that is there is to lie here from now on. */

@@ -162,6 +162,7 @@ export class JournalStore implements MessageStore {
 
   commit(batch: WriteBatch, done: CommitDone): void {
     if (!(batch instanceof JournalBatch)) throw new Error('a batch of another store')
+    if (batch.amended.length > 0) this.#compaction?.noteAmended(batch.amended)
     this.#writer.commit(batch, done)
   }
 

@@ -182,6 +182,13 @@ class MemoryBatch implements WriteBatch {
     })
   }
 
+  amend(owner: OwnerId, _priority: number, sequence: number, message: Message): void {
+    this.#changes.push((owners) => {
+      const held = owners.get(owner)?.entries.get(sequence)
+      if (held !== undefined) held.message = message
+    })
+  }
+
   move(from: OwnerId, _priority: number, sequence: number, to: OwnerId, toSequence: number, message: Message): void {
     this.#changes.push((owners) => {
       owners.get(from)?.entries.delete(sequence)

@@ -12,12 +12,13 @@
  *     40  u32  length of the envelope
  *     44       envelope: values (src/value-codec.ts) of format name, kind and name of the address, id prefix, client id, principal
  *              group: u32 length, text; if there is one
- *              annotations: u32 length, a map value; if there are any
+ *              annotations: u32 length, a map value; if there are any. What consumers have added is in it as bytes under an empty
+ *              name, which brokers that know nothing of it pass over
  *              content
  */
 import { Address, type AddressKind } from '../address.ts'
-import { type Annotations, type ContentFormat, Message, MessageSource } from '../message.ts'
-import { isTyped } from '../value.ts'
+import { type ContentFormat, Message, MessageSource } from '../message.ts'
+import { isTyped, type Value } from '../value.ts'
 import { ValueReader, ValueWriter } from '../value-codec.ts'
 
 const fixedBytes = 44
@@ -25,6 +26,8 @@ const flagDurable = 1
 const flagRetain = 2
 const flagGroup = 4
 const flagAnnotations = 8
+/** Of what consumers have added, among the annotations. */
+const additionsName = ''
 
 interface Envelope {
   readonly address: Address
@@ -48,19 +51,20 @@ export class MessageEncoder {
   size(message: Message): number {
     let bytes = fixedBytes + this.#envelope(message).bytes.length + message.content.length
     if (message.groupId !== undefined) bytes += 4 + Buffer.byteLength(message.groupId)
-    if (message.annotations !== undefined) bytes += 4 + annotationBytes(message.annotations).length
+    if (hasAnnotations(message)) bytes += 4 + annotationBytes(message).length
     return bytes
   }
 
   /** Writes the message at `at`, but for its content, into memory of which `view` is one. Returns where it ends. */
   write(message: Message, memory: Buffer, view: DataView, at: number): number {
     const envelope = this.#envelope(message).bytes
-    const { groupId, annotations } = message
+    const { groupId } = message
+    const isAnnotated = hasAnnotations(message)
     const flags =
       (message.durable ? flagDurable : 0) |
       (message.retain ? flagRetain : 0) |
       (groupId === undefined ? 0 : flagGroup) |
-      (annotations === undefined ? 0 : flagAnnotations)
+      (isAnnotated ? flagAnnotations : 0)
     view.setUint8(at, flags)
     view.setUint8(at + 1, message.priority)
     view.setUint16(at + 2, 0)
@@ -77,8 +81,8 @@ export class MessageEncoder {
       view.setUint32(end, bytes, true)
       end += 4 + bytes
     }
-    if (annotations !== undefined) {
-      const bytes = annotationBytes(annotations)
+    if (isAnnotated) {
+      const bytes = annotationBytes(message)
       view.setUint32(end, bytes.length, true)
       memory.set(bytes, end + 4)
       end += 4 + bytes.length
@@ -127,10 +131,10 @@ export class MessageDecoder {
       groupId = bytes.toString('utf8', rest + 4, rest + 4 + length)
       rest += 4 + length
     }
-    let annotations: Annotations | undefined
+    let annotated: Pick<Message, 'annotations' | 'additions'> | undefined
     if ((flags & flagAnnotations) !== 0) {
       const length = view.getUint32(rest, true)
-      annotations = readAnnotations(bytes.subarray(rest + 4, rest + 4 + length))
+      annotated = readAnnotations(bytes.subarray(rest + 4, rest + 4 + length))
       rest += 4 + length
     }
     return new Message({
@@ -147,7 +151,8 @@ export class MessageDecoder {
       retain: (flags & flagRetain) !== 0,
       source: envelope.source,
       number: view.getFloat64(at + 28, true),
-      annotations,
+      annotations: annotated?.annotations,
+      additions: annotated?.additions,
     })
   }
 
@@ -199,18 +204,27 @@ function envelopeBytes(message: Message): Uint8Array {
   return writer.bytes
 }
 
-function annotationBytes(annotations: Annotations): Uint8Array {
+function hasAnnotations({ annotations, additions }: Message): boolean {
+  return annotations !== undefined || additions !== undefined
+}
+
+function annotationBytes({ annotations, additions }: Message): Uint8Array {
   const writer = new ValueWriter()
-  writer.write({ type: 'map', value: Object.entries(annotations) })
+  const entries: (readonly [string, Value])[] = Object.entries(annotations ?? {})
+  if (additions !== undefined) entries.push([additionsName, additions])
+  writer.write({ type: 'map', value: entries })
   return writer.bytes
 }
 
-function readAnnotations(bytes: Buffer): Annotations {
+function readAnnotations(bytes: Buffer): Pick<Message, 'annotations' | 'additions'> {
   const value = new ValueReader(bytes).read()
-  if (!isTyped(value) || value.type !== 'map') return {}
   const annotations: Record<string, string | number> = {}
+  let additions: Uint8Array | undefined
+  if (!isTyped(value) || value.type !== 'map') return { annotations, additions }
   for (const [name, item] of value.value) {
     if (typeof item === 'string' || typeof item === 'number') annotations[String(name)] = item
+    else if (name === additionsName && item instanceof Uint8Array) additions = Uint8Array.from(item)
   }
-  return annotations
+  const isAddedOnly = additions !== undefined && value.value.length === 1
+  return { annotations: isAddedOnly ? undefined : annotations, additions }
 }

@@ -51,6 +51,8 @@ export interface WriteBatch {
   clear(owner: OwnerId, priority: number, from: number, upTo: number): void
   /** An entry was delivered in vain, or may have been: from now on it counts as seen. */
   redeliver(owner: OwnerId, priority: number, sequence: number, deliveryCount: number, notBefore: number): void
+  /** The entry's message is this one from now on: the same with what a consumer has added to it. Beside a `redeliver` of it. */
+  amend(owner: OwnerId, priority: number, sequence: number, message: Message): void
   /** Takes an entry out of one owner and puts it in another under the message's new address and annotations. */
   move(from: OwnerId, priority: number, sequence: number, to: OwnerId, toSequence: number, message: Message): void
   /** Consumers may be given entries up to this sequence once the batch is durable; after a crash they count as seen. */

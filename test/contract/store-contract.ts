@@ -117,6 +117,7 @@ function factsOf(message: Message): unknown {
     groupId: message.groupId,
     retain: message.retain,
     annotations: message.annotations,
+    additions: message.additions === undefined ? undefined : Buffer.from(message.additions).toString('hex'),
     clientId: message.source.clientId,
     principal: message.source.principal,
   }
@@ -325,6 +326,7 @@ export function storeContract(name: string, open: () => Promise<StoreGround>): v
           durable('x'.repeat(100_000), { groupId: 'gröup', priority: 4, expiresAt: 1_800_000_000_123 }),
           durable('', { body: new Uint8Array([0, 255, 10, 13, 0]), retain: true, deliverAt: 12, timestamp: 34 }),
           durable('annotated', { annotations: { reason: 'nö', count: 3, time: 1_700_000_000_000 } }),
+          durable('added to', { annotations: { reason: 'x' }, additions: new Uint8Array([0, 200, 255]) }),
           messageOf({
             body: 'not durable, but kept',
             address: 'topic://a.b',
@@ -344,7 +346,7 @@ export function storeContract(name: string, open: () => Promise<StoreGround>): v
             redelivered,
             notBefore,
           ]),
-        ).toEqual([1, 2, 3, 4, 5].map((sequence) => [sequence, 0, false, sequence - 1]))
+        ).toEqual([1, 2, 3, 4, 5, 6].map((sequence) => [sequence, 0, false, sequence - 1]))
       })
 
       test('keeps its last delivery count and time, and counts as seen', async () => {
@@ -360,6 +362,64 @@ export function storeContract(name: string, open: () => Promise<StoreGround>): v
           { sequence: 1, deliveryCount: 0, redelivered: false, notBefore: 0 },
           { sequence: 2, deliveryCount: 2, redelivered: true, notBefore: 0 },
         ])
+      })
+
+      test('whose message is amended has the newer one, in its place, and its neighbours do not', async () => {
+        const b = await bench()
+        const owners = [await b.define(queue('a')), await b.define(queue('b'))] as const
+        const [shared, long] = [durable('shared', { annotations: { kept: 1 } }), durable('l'.repeat(100_000))]
+        await b.commit((batch) => {
+          for (const owner of owners) batch.put(owner, 1, shared, 7)
+          batch.put(owners[0], 2, long, 0)
+          batch.put(owners[0], 3, durable('last'), 0)
+        })
+        const amended = [shared, long].map((message) => message.with({ additions: new Uint8Array([1, 2]) }))
+        const latest = amended[1]?.with({ additions: new Uint8Array([3]) }) as Message
+        for (const [index, message] of [...amended, latest].entries()) {
+          const sequence = Math.min(index + 1, 2)
+          await b.commit((batch) => {
+            batch.redeliver(owners[0], 4, sequence, index, 100 + index)
+            batch.amend(owners[0], 4, sequence, message)
+          })
+        }
+        const check = async (): Promise<void> => {
+          const entries = await b.read(owners[0])
+          expect(entries.map(({ message }) => factsOf(message))).toEqual(
+            [amended[0] as Message, latest, durable('last')].map((message, index) => ({
+              ...(factsOf(message) as object),
+              id: entries[index]?.message.id,
+            })),
+          )
+          expect(entries).toMatchObject([
+            { sequence: 1, deliveryCount: 0, redelivered: true, notBefore: 100 },
+            { sequence: 2, deliveryCount: 2, redelivered: true, notBefore: 102 },
+            { sequence: 3, deliveryCount: 0, redelivered: false, notBefore: 0 },
+          ])
+          const [other] = await b.read(owners[1])
+          expect([other?.notBefore, other === undefined ? undefined : factsOf(other.message)]).toEqual([
+            7,
+            factsOf(shared),
+          ])
+        }
+        await check()
+        await b.reopen()
+        await check()
+        await b.commit((batch) => {
+          for (const sequence of [1, 2]) batch.ack(owners[0], 4, sequence, true)
+        })
+        await b.reopen()
+        expect(await b.texts(owners[0])).toEqual(['last'])
+      })
+
+      test('that has left is not brought back by amending it', async () => {
+        const b = await bench()
+        const owner = await b.define(queue('orders'))
+        const message = durable('p'.repeat(100_000))
+        await b.commit((batch) => batch.put(owner, 1, message, 0))
+        await b.commit((batch) => batch.ack(owner, 4, 1, true))
+        await b.commit((batch) => batch.amend(owner, 4, 1, message.with({ additions: new Uint8Array([1]) })))
+        await b.reopen()
+        expect([await b.texts(owner), b.record('orders')?.counts[4]]).toEqual([[], 0])
       })
 
       test('that is acknowledged does not come back, and a second time does no harm', async () => {

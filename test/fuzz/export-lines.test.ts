@@ -30,6 +30,7 @@ const message = fc.record({
     fc.dictionary(fc.oneof(fc.string(), fc.constant('__proto__')), fc.oneof(fc.string(), fc.integer())),
     { nil: undefined },
   ),
+  additions: fc.option(fc.uint8Array(), { nil: undefined }),
 })
 
 test('whatever a message has in it, its line brings it back as it was', () => {
@@ -51,6 +52,9 @@ test('whatever a message has in it, its line brings it back as it was', () => {
       groupId: sent.groupId,
     })
     expect(Object.entries(annotations ?? {})).toEqual(Object.entries(sent.annotations ?? {}))
+    expect(read.additions === undefined ? undefined : [...read.additions]).toEqual(
+      given.additions && [...given.additions],
+    )
     expect([line.redelivered, line.deliveryCount]).toEqual([redelivered, deliveryCount])
   })
   fc.assert(isTheSame, { ...parameters, numRuns: 300 })

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { Message } from '../../src/message.ts'
 import { frameHeaderBytes, isFrameIntact, RecordType, readBlocks, readFrameHeader } from '../../src/store/frame.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { OwnerId, OwnerRecord, StoredEntry, WriteBatch } from '../../src/store/store.ts'
@@ -27,8 +28,32 @@ interface Entry {
   gone: Certainty
   failures: number
   sureFailures: number
+  /** What has been added to it; grows. */
+  additions: number
+  sureAdditions: number
   /** What it has been moved to become: exactly one of the two is there. */
   movedTo: Entry | undefined
+}
+
+/** Of an entry that a batch has been told of. */
+const untold = {
+  put: 'asked',
+  gone: 'no',
+  failures: 0,
+  sureFailures: 0,
+  additions: 0,
+  sureAdditions: 0,
+  movedTo: undefined,
+} as const
+
+/** The message with all that has been added to it. */
+function amended({ body, priority, additions }: Entry): Message {
+  return messageOf({ body, priority, durable: true, additions: Uint8Array.of(additions >> 8, additions) })
+}
+
+function additionsOf({ message }: StoredEntry): number {
+  const [high = 0, low = 0] = message.additions ?? []
+  return high * 256 + low
 }
 
 interface Owner {
@@ -95,8 +120,7 @@ class Model {
     owner.lastSequence += 1 + (this.#random() < 0.1 ? 1 : 0)
     const priority = this.#random() < 0.2 ? 7 : 4
     const { lastSequence: sequence } = owner
-    const facts = { put: 'asked', gone: 'no', failures: 0, sureFailures: 0, movedTo: undefined } as const
-    const entry: Entry = { owner, sequence, priority, body, ...facts }
+    const entry: Entry = { owner, sequence, priority, body, ...untold }
     batch.put(owner.id, sequence, messageOf({ body, priority, durable: true }), 0)
     this.entries.push(entry)
     sures.push(() => {
@@ -120,15 +144,18 @@ class Model {
     if (isForgotten && this.#random() < 0.05) {
       entry.failures += 1
       const { failures } = entry
+      if (this.#random() < 0.5) entry.additions += 1
+      const { additions } = entry
       batch.redeliver(owner.id, priority, sequence, failures, 0)
+      if (additions > 0) batch.amend(owner.id, priority, sequence, amended(entry))
       sures.push(() => {
         entry.sureFailures = Math.max(entry.sureFailures, failures)
+        entry.sureAdditions = Math.max(entry.sureAdditions, additions)
       })
     } else if (isForgotten && this.#random() < 0.005) {
       const to = this.owners[this.#pick(this.owners.length)] as Owner
       to.lastSequence += 1
-      const facts = { put: 'asked', gone: 'no', failures: 0, sureFailures: 0, movedTo: undefined } as const
-      const moved: Entry = { owner: to, sequence: to.lastSequence, priority, body: entry.body, ...facts }
+      const moved: Entry = { owner: to, sequence: to.lastSequence, priority, body: entry.body, ...untold }
       batch.move(
         owner.id,
         priority,
@@ -186,6 +213,7 @@ class Model {
       if (stored === undefined) continue
       expect(Buffer.from(stored.message.content).toString(), `body of ${name}`).toBe(entry.body)
       expect(stored.deliveryCount, `count of ${name}`).toBeGreaterThanOrEqual(entry.sureFailures)
+      expect(additionsOf(stored), `additions of ${name}`).toBeGreaterThanOrEqual(entry.sureAdditions)
     }
     const known = new Set(this.entries.map(({ owner, sequence }) => `${owner.id}/${sequence}`))
     expect(
@@ -194,13 +222,17 @@ class Model {
     ).toEqual([])
     this.entries = this.entries.filter(isThere)
     for (const entry of this.entries) {
-      const { deliveryCount } = found.get(`${entry.owner.id}/${entry.sequence}`) as StoredEntry
+      const stored = found.get(`${entry.owner.id}/${entry.sequence}`) as StoredEntry
+      const { deliveryCount } = stored
+      const additions = additionsOf(stored)
       Object.assign(entry, {
         put: 'yes',
         gone: 'no',
         movedTo: undefined,
         failures: deliveryCount,
         sureFailures: deliveryCount,
+        additions,
+        sureAdditions: additions,
       })
     }
   }

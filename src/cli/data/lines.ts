@@ -74,6 +74,7 @@ interface MessageJson {
   readonly source: { readonly idPrefix: string; readonly clientId?: string; readonly principal: string }
   readonly number: number
   readonly annotations?: Annotations
+  readonly additionsBase64?: string
   readonly properties?: Readonly<Record<string, unknown>>
 }
 
@@ -83,7 +84,7 @@ export function messageLine(owner: number, entry: StoredEntry): MessageLine {
 }
 
 function toJson(message: Message): MessageJson {
-  const { content, bodyOffset, groupId, annotations, source } = message
+  const { content, bodyOffset, groupId, annotations, additions, source } = message
   const body = Buffer.from(content.buffer, content.byteOffset + bodyOffset, content.length - bodyOffset)
   return {
     id: message.id,
@@ -105,6 +106,7 @@ function toJson(message: Message): MessageJson {
     },
     number: message.number,
     ...(annotations === undefined ? {} : { annotations }),
+    ...(additions === undefined ? {} : { additionsBase64: Buffer.from(additions).toString('base64') }),
     properties: propertiesOf(message),
   }
 }
@@ -212,6 +214,8 @@ export class MessageReader {
       source: this.#source(message.source),
       number: message.number,
       annotations: message.annotations,
+      additions:
+        message.additionsBase64 === undefined ? undefined : base64Of(message.additionsBase64, 'additionsBase64'),
     })
   }
 
@@ -272,6 +276,7 @@ function messageLineOf(fields: Fields): MessageLine {
       },
       number: wholeOf(message, 'number'),
       ...(message.annotations === undefined ? {} : { annotations: annotationsOf(message.annotations) }),
+      ...(message.additionsBase64 === undefined ? {} : { additionsBase64: textOf(message, 'additionsBase64') }),
     },
   }
 }

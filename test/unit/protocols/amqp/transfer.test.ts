@@ -441,6 +441,37 @@ describe('settling what the broker sends', () => {
     expect([third.get('x-opt-a'), third.get('x-opt-d')]).toEqual(['new', 4])
   })
 
+  test('modified with annotations until it is dead: the dead letter has them, and says itself why it died', async () => {
+    const broker = await AmqpBroker.open({ policies: [policyRule('queue://a', { deliveriesMax: 2 })] })
+    const peer = await delivered(1, broker)
+    const [own, forged] = [t.string('mine'), t.string('forged')]
+    for (const [id, added] of [t.map({ 'x-opt-a': own }), t.map({ 'x-opt-dead-letter-reason': forged })].entries()) {
+      peer.disposition(id, id, composite(0x27, t.boolean(true), t.boolean(id === 1), added))
+      if (id === 0) await peer.next(0x14)
+    }
+    await peer.receiver('dead', 'queue://DLQ.a', { handle: 5, credit: 1 })
+    const annotations = sectionsOf((await peer.next(0x14)).payload).get(0x72) as ReadonlyMap<string, unknown>
+    expect(annotations.get('x-opt-a')).toBe('mine')
+    expect(annotations.get('x-opt-dead-letter-reason')).toBe('not accepted in 2 deliveries')
+  })
+
+  test('modified with annotations: together they have 16 KiB, and what goes beyond is left out', async () => {
+    const broker = await AmqpBroker.open()
+    const peer = await delivered(1, broker)
+    const long = t.string('x'.repeat(9_000))
+    for (const [id, name] of ['x-opt-a', 'x-opt-b', 'x-opt-c'].entries()) {
+      peer.disposition(
+        id,
+        id,
+        composite(0x27, undefined, undefined, t.map({ [name]: name === 'x-opt-c' ? t.uint(1) : long })),
+      )
+      await peer.next(0x14)
+    }
+    peer.disposition(3, 3, composite(0x27))
+    const annotations = sectionsOf((await peer.next(0x14)).payload).get(0x72) as ReadonlyMap<string, unknown>
+    expect([...annotations.keys()]).toEqual(['x-opt-a', 'x-opt-c'])
+  })
+
   test('modified as undeliverable here: it goes to another', async () => {
     const broker = await AmqpBroker.open()
     const peer = await delivered(1, broker)

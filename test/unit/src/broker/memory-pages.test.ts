@@ -31,7 +31,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       kind: fc.constant('push' as const),
       step: fc.integer({ min: 1, max: 3 }),
       length,
-      looks: fc.nat(63),
+      looks: fc.nat(127),
       ttl: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 50 })),
     }),
   },
@@ -52,6 +52,7 @@ function messageLike(command: Command & { kind: 'push' }, now: number): Message 
     groupId: (looks & 8) === 0 ? undefined : `g${looks}`,
     retain: (looks & 16) !== 0,
     annotations: (looks & 32) === 0 ? undefined : { 'x-look': looks },
+    additions: (looks & 64) === 0 ? undefined : Uint8Array.of(looks),
     expiresAt: command.ttl === 0 ? 0 : now + command.ttl,
     timestamp: now,
   })
@@ -60,10 +61,23 @@ function messageLike(command: Command & { kind: 'push' }, now: number): Message 
 /** All that a message says, as plain values. */
 function plain({ sequence, message, isStored, redelivered }: PagedMessage): unknown[] {
   const { address, content, bodyOffset, durable, priority, expiresAt, timestamp, groupId, retain, source } = message
-  const { number, annotations, format, size, deliverAt } = message
+  const { number, annotations, additions, format, size, deliverAt } = message
   const body = Buffer.from(content).toString('latin1')
   const numbers = [sequence, bodyOffset, priority, expiresAt, timestamp, number, size, deliverAt]
-  return [numbers, isStored, redelivered, address, body, durable, groupId, retain, source, annotations, format.name]
+  return [
+    numbers,
+    isStored,
+    redelivered,
+    address,
+    body,
+    durable,
+    groupId,
+    retain,
+    source,
+    annotations,
+    additions,
+    format.name,
+  ]
 }
 
 describe('memory pages', () => {

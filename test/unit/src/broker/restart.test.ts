@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Address } from '../../../../src/address.ts'
 import type { Message } from '../../../../src/message.ts'
-import { failed } from '../../../../src/session.ts'
+import { type Delivery, failed } from '../../../../src/session.ts'
 import { MemoryStore } from '../../../../src/store/memory-store.ts'
 import { HeldStore } from '../../../support/held-store.ts'
 import { policyRule } from '../../../support/policy-rule.ts'
@@ -18,6 +18,11 @@ function textsOf(test: TestBroker, queue: string): string[] {
 
 function textOf(message: Message): string {
   return Buffer.from(message.content).toString()
+}
+
+/** What consumers have added to the message. */
+function addedTo({ annotations }: Delivery): string {
+  return Buffer.from(annotations ?? []).toString()
 }
 
 /** One broker after the other over the same store, on the same clock. */
@@ -266,6 +271,55 @@ describe.each(['closed', 'abandoned'] as const)('a broker opened after one was %
     const again = third.connect('me').subscribe('topic://orders', { name: 'mine', durable: true })
     await third.settle()
     expect(again.texts).toEqual(['from the topic'])
+  })
+
+  test('has back what consumers have added to a message, and its dead letter has it too', async () => {
+    const brokers = new Succession(how)
+    const first = await brokers.next()
+    const client = first.connect()
+    client.sendAll('orders', ['a', 'b', 'c'], durable)
+    const consumer = client.subscribe('orders')
+    await first.settle()
+    const [additions, isUndeliverableHere] = [Buffer.from('added'), true]
+    consumer.settle(0, { kind: 'modified', annotations: additions, isUndeliverableHere })
+    consumer.settle(1, { kind: 'modified', annotations: additions, hasFailed: false })
+    consumer.settle(2, { kind: 'modified', annotations: Buffer.from('b'), hasFailed: false, isUndeliverableHere })
+    additions.fill(0)
+    const second = await brokers.next({ policies: [policyRule('queue://orders', { deliveriesMax: 2 })] })
+    const again = second.connect().subscribe('orders')
+    await second.settle()
+    const told = again.deliveries.map((delivery) => [
+      textOf(delivery.message),
+      addedTo(delivery),
+      delivery.deliveryCount,
+    ])
+    expect(told).toEqual([
+      ['a', 'added', 1],
+      ['b', 'added', 0],
+      ['c', 'b', 0],
+    ])
+    again.settle(0, { kind: 'modified', annotations: Buffer.from('more'), isUndeliverableHere })
+    again.settle(2, { kind: 'rejected', reason: 'odd' })
+    const third = await brokers.next()
+    const dead = third.connect().subscribe('DLQ.orders')
+    await third.settle()
+    expect(dead.deliveries.map((delivery) => [textOf(delivery.message), addedTo(delivery)])).toEqual([
+      ['a', 'more'],
+      ['c', 'b'],
+    ])
+    expect(dead.deliveries[0]?.message.annotations).toMatchObject({ 'dead-letter-count': 2 })
+    dead.settleAll({ kind: 'released' })
+    expect(await third.broker.sendBack(Address.must('queue', 'DLQ.orders'), 10)).toBe(2)
+    const fourth = await brokers.next()
+    const back = fourth.connect().subscribe('orders')
+    await fourth.settle()
+    expect(back.deliveries.map((delivery) => [textOf(delivery.message), addedTo(delivery)])).toEqual([
+      ['b', 'added'],
+      ['a', 'more'],
+      ['c', 'b'],
+    ])
+    back.settleAll()
+    expect([fourth.broker.memory.bytes, fourth.queue('orders').bytes]).toEqual([0, 0])
   })
 
   test('has back a durable message that died where nothing is kept', async () => {
