@@ -1,5 +1,5 @@
 /**
- * What a body carries, little-endian, so that whoever gets it can tell where it comes from and when it was sent:
+ * What a body carries, in the machine's order of bytes (little-endian on all that run this), so that whoever gets it can tell where it comes from and when it was sent:
  *
  *     0   run         32 bits, tells this run's messages from all others
  *     4   producer    32 bits, counted from 0
@@ -14,18 +14,21 @@ const fillerByte = 120
 /** A body to send again and again, stamped anew each time. */
 export class StampedBody {
   readonly bytes: Buffer
+  /** Sequence and time. */
+  readonly #numbers: Float64Array
 
   constructor(run: number, producer: number, size: number) {
     if (size < stampBytes) throw new Error(`a body needs at least ${stampBytes} bytes`)
     this.bytes = Buffer.alloc(size, fillerByte)
     this.bytes.writeUInt32LE(run, 0)
     this.bytes.writeUInt32LE(producer, 4)
+    this.#numbers = new Float64Array(this.bytes.buffer, this.bytes.byteOffset + 8, 2)
     this.stamp(0, 0)
   }
 
   stamp(sequence: number, timeMs: number): void {
-    this.bytes.writeDoubleLE(sequence, 8)
-    this.bytes.writeDoubleLE(timeMs, 16)
+    this.#numbers[0] = sequence
+    this.#numbers[1] = timeMs
   }
 }
 

@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto'
 import { type Findings, Ledger } from '../ledger.ts'
-import { monotonicMs } from '../monotonic.ts'
 import { producerOf, runOf, StampedBody, sequenceOf } from '../stamp.ts'
 import type { Lane, Way } from './lane.ts'
 import type { FlowShape } from './rows.ts'
@@ -49,28 +48,19 @@ export async function measureFlow(place: Place, shape: FlowShape, ms: number): P
   return flow.figures(seconds, (user + system) / 1000, brokerMs)
 }
 
-const slabBytes = 1024 * 1024
+/** Bodies to send one after the other, each again only when what it was sent as has long come: nothing is made for a message. */
+class Bodies {
+  readonly #bodies: readonly StampedBody[]
 
-/** Bodies as they are handed over, which may be kept as they are: parts of slabs, so that no memory has to be got for each. */
-class Copies {
-  #slab: Uint8Array
-  #used: number
-
-  constructor() {
-    this.#slab = new Uint8Array(slabBytes)
-    this.#used = 0
+  constructor(run: number, producer: number, shape: FlowShape, windowMax: number) {
+    const length = windowMax + burst
+    this.#bodies = Array.from({ length }, () => new StampedBody(run, producer, shape.bodyBytes))
   }
 
-  of(bytes: Uint8Array): Uint8Array {
-    const { length } = bytes
-    if (this.#used + length > slabBytes) {
-      this.#slab = new Uint8Array(slabBytes)
-      this.#used = 0
-    }
-    const copy = this.#slab.subarray(this.#used, this.#used + length)
-    copy.set(bytes)
-    this.#used += length
-    return copy
+  of(sequence: number, timeMs: number): Uint8Array {
+    const body = this.#bodies[sequence % this.#bodies.length] as StampedBody
+    body.stamp(sequence, timeMs)
+    return body.bytes
   }
 }
 
@@ -108,7 +98,7 @@ class Flow {
   }
 
   take(consumer: number, body: Uint8Array): void {
-    const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
+    const bytes = body instanceof Buffer ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
     if (bytes.length !== this.#shape.bodyBytes) this.#ledger.takeAltered()
     if (runOf(bytes, 0) !== this.#run) this.#ledger.takeForeign()
     else this.#ledger.take(consumer, producerOf(bytes, 0), sequenceOf(bytes, 0))
@@ -119,16 +109,14 @@ class Flow {
   /** Returns the seconds from the first send to the last delivery. */
   async run(lanes: readonly Lane[], until: number): Promise<number> {
     const start = performance.now()
-    const bodies = lanes.map((_, producer) => new StampedBody(this.#run, producer, this.#shape.bodyBytes))
-    const copies = new Copies()
-    while (performance.now() < until) {
+    const bodies = lanes.map((_, producer) => new Bodies(this.#run, producer, this.#shape, this.#windowMax))
+    for (let now = start; now < until; now = performance.now()) {
       for (const [producer, lane] of lanes.entries()) {
-        const body = bodies[producer] as StampedBody
         for (let some = 0; some < burst && this.#unreceived < this.#windowMax; some += 1) {
-          body.stamp(this.#sent[producer] as number, monotonicMs())
-          this.#sent[producer] = (this.#sent[producer] as number) + 1
+          const sequence = this.#sent[producer] as number
+          this.#sent[producer] = sequence + 1
           this.#sentAll += 1
-          lane.send(copies.of(body.bytes))
+          lane.send((bodies[producer] as Bodies).of(sequence, now))
         }
       }
       if (this.#unreceived >= this.#windowMax) await this.#wait(until)

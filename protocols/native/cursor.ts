@@ -2,6 +2,8 @@ import { Malformed } from './frame.ts'
 import { varintBytesMax, varintMax } from './limits.ts'
 import { readText } from './text.ts'
 
+export const noBytes = new Uint8Array(0)
+
 /** Reads bytes one thing after the other. Everything is checked against the end; what goes past it throws {@link Malformed}. */
 export class Cursor {
   bytes: Uint8Array
@@ -9,7 +11,7 @@ export class Cursor {
   end: number
   #view: DataView | undefined
 
-  constructor(bytes: Uint8Array = new Uint8Array(0)) {
+  constructor(bytes: Uint8Array = noBytes) {
     this.bytes = bytes
     this.at = 0
     this.end = bytes.length

@@ -22,8 +22,6 @@ export interface FrameHandler {
   onMalformed(fault: Malformed): void
 }
 
-const noBytes = new Uint8Array(0)
-
 /** Cuts a stream of bytes into frames. Keeps no more than one frame of the size allowed. */
 export class Decoder {
   /** The largest frame that is taken; what goes past it ends the connection before it is kept. */
@@ -98,9 +96,7 @@ export class Decoder {
   own(): void {
     const last = this.#parts.pop()
     if (last === undefined) return
-    const copy = this.#allocate(last.length)
-    copy.set(last)
-    this.#parts.push(copy)
+    this.#parts.push(this.#copyOf([last], last.length))
   }
 
   close(): void {
@@ -179,8 +175,11 @@ export class Decoder {
     this.#needed = 0
     const [only] = parts
     if (parts.length === 1 && only !== undefined) return only
-    if (total === 0) return noBytes
-    const whole = this.#allocate(total)
+    return this.#copyOf(parts, total)
+  }
+
+  #copyOf(parts: readonly Uint8Array[], bytes: number): Uint8Array {
+    const whole = this.#allocate(bytes)
     let at = 0
     for (const part of parts) {
       whole.set(part, at)

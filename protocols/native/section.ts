@@ -89,6 +89,16 @@ export const plainHead: SectionHead = {
   properties: [],
 }
 
+/** By kind, each not persistent and persistent. */
+const plainHeads: SectionHead[] = []
+
+/** A head that says nothing but the kind and whether it is persistent: always the same object. */
+export function plainHeadOf(kind: Kind, persistent: boolean): SectionHead {
+  const at = kind * 2 + Number(persistent)
+  plainHeads[at] ??= { ...plainHead, kind, persistent }
+  return plainHeads[at]
+}
+
 /** Bytes of {@link putPlainHead}. */
 export const plainHeadBytes = 4
 
@@ -243,6 +253,9 @@ export function readSection(bytes: Uint8Array, start = 0, end = bytes.length): S
   const cursor = new Cursor().set(bytes, start, end)
   const kind = readKind(cursor)
   const bits = cursor.u16()
+  if (bits <= Bit.persistent && cursor.left > 0 && bytes[cursor.at] === 0) {
+    return { head: plainHeadOf(kind, bits > 0), body: bytes.subarray(cursor.at + 1, end) }
+  }
   const string = (bit: number): string | undefined => (bits & bit ? cursor.string() : undefined)
   const number = (bit: number): number => (bits & bit ? cursor.varint() : 0)
   const head = {

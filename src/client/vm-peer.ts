@@ -15,6 +15,7 @@ import {
   Kind,
   plainHead,
   plainHeadBytes,
+  plainHeadOf,
   putPlainHead,
   readSection,
   type Section,
@@ -299,7 +300,7 @@ class ReferenceSection implements Section {
 
   constructor(sent: Outgoing) {
     const { kind, persistent } = sent
-    this.head = sent.head ?? { ...plainHead, kind, persistent }
+    this.head = sent.head ?? plainHeadOf(kind, persistent)
     this.#sent = sent
   }
 

@@ -1,10 +1,10 @@
+import { noBytes } from '../cursor.ts'
 import type { ByteSink } from '../writer.ts'
 
 const slabBytes = 64 * 1024
 const slabsKept = 8
 /** Bytes handed over and not yet taken above which nothing more should be written. */
 const highBytes = 1024 * 1024
-const noBytes = new Uint8Array(0)
 
 /** What carries bytes to the broker. */
 export interface Carrier {

@@ -1,4 +1,4 @@
-import type { Cursor } from '../cursor.ts'
+import { type Cursor, noBytes } from '../cursor.ts'
 import { Info } from '../frame.ts'
 import { readSection, type Section } from '../section.ts'
 import { readEntries } from '../values.ts'
@@ -13,7 +13,6 @@ interface LinkFacts {
 
 const noFacts: LinkFacts = { origin: '', address: '' }
 const noAnnotations: Readonly<Record<string, Plain>> = Object.freeze(Object.create(null))
-const noBytes = new Uint8Array(0)
 
 /** A delivery that came over a wire; its section is read when it is asked for. */
 export class WireArrival implements Arrival {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { toValue } from '../../../../protocols/native/client/values.ts'
 import { Cursor } from '../../../../protocols/native/cursor.ts'
 import { Decoder } from '../../../../protocols/native/decoder.ts'
-import { plainHead, readSection, SectionFacts, writeHead } from '../../../../protocols/native/section.ts'
+import { Kind, plainHead, readSection, SectionFacts, writeHead } from '../../../../protocols/native/section.ts'
 import { readValue, skipValue, writeValue } from '../../../../protocols/native/values.ts'
 import { GrowingBytes, putVarint, varintBytes } from '../../../../protocols/native/writer.ts'
 import { decodeHex, FrameLog, prefaceHex } from '../../../support/native-frames.ts'
@@ -54,6 +54,18 @@ describe('vectors', () => {
       log.decoder.own()
     }
     expect(asJson(log.frames)).toEqual(frames)
+  })
+
+  test.each([0, 1])('a section that says nothing but its kind is read as any other, persistent: %s', (persistent) => {
+    for (const kind of Object.values(Kind)) {
+      const bytes = Uint8Array.of(9, kind, 0, persistent, 0, 7, 8, 9)
+      const { head, body } = readSection(bytes, 1, 7)
+      expect(head).toEqual({ ...plainHead, kind, persistent: persistent === 1 })
+      expect([...body]).toEqual([7, 8])
+    }
+    expect(() => readSection(Uint8Array.of(Kind.bytes, 0, persistent))).toThrow('it ends too early')
+    const named = readSection(Uint8Array.of(Kind.bytes, 0, persistent, 5, 1, 1, 0x78, 1, 1, 9))
+    expect([named.head.properties, [...named.body]]).toEqual([[['x', true]], [9]])
   })
 
   test.each(malformed)('malformed: $name', ({ hex, error }) => {
