@@ -1,19 +1,10 @@
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { readFileSync } from 'node:fs'
 import { runInPage } from './page.js'
 
 /** Runs the client's build for browsers in a page of Debian's Chromium: node native-page.js PORT-OF-WEBSOCKETS */
 const port = Number(process.argv[2])
 
-const bundle = await build({
-  entryPoints: [fileURLToPath(new URL('../../dist/protocols/native/client/browser.js', import.meta.url))],
-  bundle: true,
-  minify: true,
-  format: 'esm',
-  platform: 'browser',
-  target: 'es2022',
-  write: false,
-})
+const client = readFileSync(new URL('../../dist/protocols/native/client/browser.min.js', import.meta.url), 'utf8')
 
 const steps = `
   import { connect, t } from '/client.js'
@@ -71,4 +62,4 @@ const steps = `
   }
   run(checks)`
 
-await runInPage({ '/client.js': bundle.outputFiles[0].text, '/steps.js': steps })
+await runInPage({ '/client.js': client, '/steps.js': steps })

@@ -20,12 +20,18 @@ import { embeddedFormat } from '../../src/embedded-format.ts'
 import type { Protocol } from '../../src/protocol.ts'
 import type { Wire, WireServices } from '../../src/transport/wire.ts'
 import { FrameCutter } from './frame-cutter.ts'
+import { memoryWebSocket } from './memory-websocket.ts'
 import { StompTestClient } from './stomp-client.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 import { serverName, WiredBroker, type WiredBrokerOptions } from './wired-broker.ts'
 
 export const carriers = ['a wire', 'vm:// by value', 'vm:// by reference'] as const
-export type Carrier = (typeof carriers)[number]
+export type Carrier = (typeof carriers)[number] | 'a WebSocket'
+
+/** The client as it is, or as it was built for browsers. */
+export type Client = Omit<typeof import('../../src/client.ts'), 'connect'> & {
+  connect(url: string, options: ConnectOptions): Promise<Connection>
+}
 
 export interface NativeBrokerOptions extends WiredBrokerOptions {
   readonly native?: Partial<NativeOptions>
@@ -40,6 +46,8 @@ export class NativeBroker implements AsyncDisposable {
   readonly streams: Duplex[]
   /** What carries the connections of {@link connect}. */
   carrier: Carrier
+  /** Whose `connect` it is over a WebSocket. */
+  client: Client | undefined
   /** True: no new wire is let in. */
   refusing: boolean
   /** True: nothing of the broker reaches its clients. */
@@ -55,6 +63,7 @@ export class NativeBroker implements AsyncDisposable {
   private constructor(options: NativeBrokerOptions) {
     this.streams = []
     this.carrier = 'a wire'
+    this.client = undefined
     this.refusing = false
     this.deaf = false
     this.cut = undefined
@@ -103,11 +112,19 @@ export class NativeBroker implements AsyncDisposable {
   }
 
   async connect(options: ConnectOptions = {}): Promise<Connection> {
-    const dial = this.carrier === 'a wire' ? this.dial : this.dialVm
-    const target = parseTarget('tcp://memory', { ...defaultReconnect, ...options.reconnect })
-    const connection = await Connection.open(target, { environment: this.environment, ...options }, dial)
+    const connection = await this.#connect({ environment: this.environment, ...options })
     this.#connections.push(connection)
     return connection
+  }
+
+  async #connect(options: ConnectOptions): Promise<Connection> {
+    if (this.client !== undefined && this.carrier === 'a WebSocket') {
+      Object.assign(globalThis, { WebSocket: memoryWebSocket(() => this.wire()) })
+      return await this.client.connect('ws://memory', options)
+    }
+    const dial = this.carrier === 'a wire' ? this.dial : this.dialVm
+    const target = parseTarget('tcp://memory', { ...defaultReconnect, ...options.reconnect })
+    return await Connection.open(target, options, dial)
   }
 
   /** Reaches this broker over a new wire. */

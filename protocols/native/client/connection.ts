@@ -53,8 +53,11 @@ const sharedProducersMax = 1024
 
 /** A connection to a broker that comes back when it is lost, with everything that was opened on it. */
 export class Connection implements DestinationHost, AsyncDisposable {
+  /** @internal */
   readonly hub: Hub
+  /** @internal */
   readonly inbox: Inbox
+  /** @internal */
   readonly timeout: number | undefined
   readonly #options: ConnectOptions
   readonly #environment: Environment
@@ -104,7 +107,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
     this.#onLost = undefined
   }
 
-  /** Connects; rejects with the reason if that cannot be. */
+  /** Connects; rejects with the reason if that cannot be. @internal */
   static async open(target: Target, options: ConnectOptions, dial: Dial): Promise<Connection> {
     const connection = new Connection(target, options, dial)
     const { signal, timeout = target.isFailover ? connection.timeout : connectMsDefault } = options
@@ -201,6 +204,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
     return this.close()
   }
 
+  /** @internal */
   sharedProducer(address: string): Producer<Payload> {
     const found = this.#shared.get(address)
     if (found?.isClosed === false) return found
@@ -210,7 +214,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
     return made
   }
 
-  /** The producer for sends to anywhere. */
+  /** The producer for sends to anywhere. @internal */
   get anonymous(): Producer<Payload> {
     if (this.#anonymous?.isClosed !== false) {
       this.#anonymous = new Producer<Payload>(this.hub, undefined, {}, undefined)
@@ -218,11 +222,12 @@ export class Connection implements DestinationHost, AsyncDisposable {
     return this.#anonymous
   }
 
-  /** Answers go out as they come, and are not kept. */
+  /** Answers go out as they come, and are not kept. @internal */
   replyWith(to: string, payload: Payload, options: SendOptions): Promise<void> {
     return this.anonymous.sendTo(to, payload, { persistent: false, ...options }, 0)
   }
 
+  /** @internal */
   started(workers: Workers<never>): void {
     this.#workers.add(workers)
     void workers.done.catch(() => undefined).then(() => this.#workers.delete(workers))

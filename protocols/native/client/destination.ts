@@ -42,6 +42,7 @@ export class Destination<T = unknown> {
   readonly #codec: Codec<T> | undefined
   #puller: Puller | undefined
 
+  /** @internal */
   constructor(host: DestinationHost, address: string, codec: Codec<T> | undefined) {
     this.address = address
     this.#host = host

@@ -20,6 +20,7 @@ export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, Asy
   #failure: Error | undefined
   #isDone: boolean
 
+  /** @internal */
   constructor(consumer: Consumer<T>, hub: Hub, { signal, timeout }: WaitOptions) {
     this.#consumer = consumer
     this.#waiting = []
@@ -67,6 +68,7 @@ export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, Asy
     await this.return()
   }
 
+  /** @internal */
   ready(): void {
     while (this.#waiting.length > 0) {
       const value = this.#consumer.take()
@@ -77,6 +79,7 @@ export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, Asy
     }
   }
 
+  /** @internal */
   over(error: ManifoldError | undefined): void {
     if (this.#isDone) return
     this.#isDone = true

@@ -49,13 +49,14 @@ const noOptions: SettleOptions = {}
 /** A message that has come in. Decoded when it is looked at; its bytes are a view that nobody else changes. */
 export class Message<T = unknown> {
   isSettled: boolean
-  /** Which of its consumer's connections it came over. */
+  /** Which of its consumer's connections it came over. @internal */
   readonly epoch: number
   readonly #arrival: Arrival
   readonly #origin: Origin
   readonly #codec: Codec<T> | undefined
   #section: Section | undefined
 
+  /** @internal */
   constructor(arrival: Arrival, origin: Origin, epoch: number, codec: Codec<T> | undefined) {
     this.isSettled = false
     this.epoch = epoch
@@ -245,7 +246,7 @@ export class Message<T = unknown> {
     return this.#origin.reply(this, payload, options)
   }
 
-  /** The section, read when it is first asked for. */
+  /** The section, read when it is first asked for. @internal */
   get section(): Section {
     this.#section ??= this.#arrival.section()
     return this.#section

@@ -45,6 +45,7 @@ interface Pending {
 
 /** Sends messages to one destination, in order, as many at a time as the broker takes. */
 export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
+  /** @internal */
   readonly link: number
   /** `queue://orders`; undefined: each message says where to. */
   readonly address: string | undefined
@@ -76,7 +77,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
   #resolve: () => void
   #reject: (error: ManifoldError) => void
 
-  /** Made by the connection. */
+  /** Made by the connection. @internal */
   constructor(hub: Hub, address: string | undefined, options: ProducerOptions, codec: Codec<T> | undefined) {
     this.link = hub.nextLink()
     this.address = address
@@ -126,7 +127,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     return this.sendTo(undefined, value, options, 0)
   }
 
-  /** As {@link send}, to another destination if the producer has none, and in a transaction if the number is not 0. */
+  /** As {@link send}, to another destination if the producer has none, and in a transaction if the number is not 0. @internal */
   sendTo(
     to: string | undefined,
     value: T,
@@ -174,6 +175,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     return this.close()
   }
 
+  /** @internal */
   reopen(peer: Peer): void {
     const { name } = this.#options
     this.#peer = peer
@@ -188,6 +190,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     )
   }
 
+  /** @internal */
   interrupted(): void {
     this.#peer = undefined
     this.#isOpen = false
@@ -197,14 +200,17 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     this.#dropGivenUp()
   }
 
+  /** @internal */
   beforeFlush(): void {
     // Sends are written as they come.
   }
 
+  /** @internal */
   ended(error: ManifoldError | undefined): void {
     this.closed(error ?? new ManifoldError('closed', 'the broker has closed the producer'))
   }
 
+  /** @internal */
   closed(error: ManifoldError): void {
     this.#endedBy ??= error
     this.#isOpen = false
@@ -221,6 +227,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     this.#idle()
   }
 
+  /** @internal */
   accepted(upTo: number, rejections: readonly Rejection[]): void {
     if (this.#confirm === 'none') {
       for (const rejection of rejections) this.#hub.reportError(fromFields(rejection))
@@ -238,12 +245,14 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     if (this.pendingCount === 0) this.#idle()
   }
 
+  /** @internal */
   credit(messages: number, bytes: number): void {
     this.#credit += messages
     this.#creditBytes += bytes
     this.#pump()
   }
 
+  /** @internal */
   drained(): void {
     this.#pump()
   }

@@ -27,6 +27,7 @@ export class TransactionScope {
   readonly #epoch: number
   #isOver: boolean
 
+  /** @internal */
   constructor(host: TransactionHost, number: number) {
     this.#host = host
     this.#number = number

@@ -38,7 +38,7 @@ export class Workers<T> implements Sink, AsyncDisposable {
   /** Resolves once the broker has the consumer; rejects if it refuses. */
   readonly started: Promise<void>
 
-  /** `settles`: accepts when the handler returns and fails when it throws. */
+  /** `settles`: accepts when the handler returns and fails when it throws. @internal */
   constructor(consumer: Consumer<T>, handler: Handler<T>, hub: Hub, settles: boolean, options: WorkerOptions) {
     this.#consumer = consumer
     this.#handler = handler
@@ -86,6 +86,7 @@ export class Workers<T> implements Sink, AsyncDisposable {
     return new Promise((resolve) => this.#onIdle.push(resolve))
   }
 
+  /** @internal */
   ready(): void {
     while (this.#busy.size < this.#concurrency && !this.#isStopped) {
       const message = this.#consumer.take()
@@ -94,6 +95,7 @@ export class Workers<T> implements Sink, AsyncDisposable {
     }
   }
 
+  /** @internal */
   over(error: ManifoldError | undefined): void {
     this.#isStopped = true
     this.#signal?.removeEventListener('abort', this.#onAbort)
@@ -104,6 +106,7 @@ export class Workers<T> implements Sink, AsyncDisposable {
     else onDone?.reject(error)
   }
 
+  /** @internal */
   interrupted(): void {
     const reason = new ManifoldError('connection-lost', 'the connection is lost: the message will be delivered again')
     for (const controller of this.#busy.values()) controller?.abort(reason)
