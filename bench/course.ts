@@ -225,9 +225,10 @@ export class Bench {
   }
 
   #brokerArgs(protocol: FlowPlan['protocol'] = 'stomp'): readonly string[] {
-    const others = ['stomp', 'mqtt', 'amqp', 'ws', 'native'].filter((name) => name !== protocol)
+    const listener = protocol === 'client' ? 'native' : protocol
+    const others = ['stomp', 'mqtt', 'amqp', 'ws', 'native'].filter((name) => name !== listener)
     const settings = [
-      `listeners.${protocol}.port=0`,
+      `listeners.${listener}.port=0`,
       ...others.map((name) => `listeners.${name}.enabled=false`),
       'log.level=warn',
       `data=${this.#workplace.file(`data-${protocol}`)}`,

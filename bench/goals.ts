@@ -66,11 +66,23 @@ function plainGoals({ row, broker, base }: PlainCourse): readonly Goal[] {
   )
   const parts = [`${timesText(times)} times the rate over ${shape.protocol}`]
   if (timesMin !== undefined) parts.push(`at least ${timesMin}`)
-  parts.push(`by processor time ${timesText(cpu)}`, `the generator's limits ${limitOf(broker)} and ${limitOf(base)}/s`)
+  parts.push(
+    `by processor time ${timesText(cpu)}`,
+    `the ends take ${endsOf(broker)} us (${endsOf(base)})`,
+    `a generator's limits ${limitOf(broker)}/s (${limitOf(base)})`,
+  )
   const isReached = timesMin === undefined ? undefined : times.median >= timesMin
   return [{ row: row.name, text: parts.join(', '), isReached }]
 }
 
+/** Processor time of the producers' and of the consumers' process for each delivery. */
+function endsOf(runs: readonly FlowFigures[]): string {
+  const us = (pick: (run: FlowFigures) => number): string =>
+    fixed(median(runs.map((run) => (pick(run) * 1e6) / run.perSecond)), 2)
+  return `${us(({ producerCores }) => producerCores)} + ${us(({ consumerCores }) => consumerCores)}`
+}
+
+/** What the busier of the two could do with a core of its own. */
 function limitOf(runs: readonly FlowFigures[]): string {
   return count(
     median(

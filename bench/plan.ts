@@ -19,7 +19,8 @@ export type Load =
 
 /** What producers and consumers do in one run. */
 export interface FlowPlan {
-  readonly protocol: 'stomp' | 'amqp' | 'mqtt' | 'native'
+  /** `client`: native, spoken by the client that users have. */
+  readonly protocol: 'stomp' | 'amqp' | 'mqtt' | 'native' | 'client'
   readonly port: number
   /** Tells this run's messages from all others: 32 bits. */
   readonly run: number

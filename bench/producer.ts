@@ -7,7 +7,7 @@ import type { FlowPlan, Load, Produced } from './plan.ts'
 import { Progress } from './progress.ts'
 import { StampedBody } from './stamp.ts'
 
-/** Longer bodies are sent from where they are, so that each message not yet confirmed needs its own. */
+/** Longer bodies are sent from where they are, as the client sends all of them, so that each message not yet confirmed needs its own. */
 const copiedBytesMax = 4096
 /** How long a producer that waits for the consumers sleeps before it looks again whether they have got on. */
 const pollMs = 0.1
@@ -139,8 +139,8 @@ export class Producer implements ClientEvents {
   }
 
   #line(number: number): Line {
-    const { run, bodyBytes, window, firstSequence } = this.#plan
-    const length = bodyBytes > copiedBytesMax ? window + 1 : 1
+    const { run, bodyBytes, window, firstSequence, protocol } = this.#plan
+    const length = bodyBytes > copiedBytesMax || protocol === 'client' ? window + 1 : 1
     const bodies = Array.from({ length }, () => new StampedBody(run, number, bodyBytes))
     return new Line(clientOf(this.#plan, number, this.#services, this), bodies, firstSequence)
   }

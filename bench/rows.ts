@@ -115,25 +115,32 @@ const amqpRows: readonly PlainRow[] = (
   ),
 )
 
-/** The native protocol beside STOMP, both 1->1 but for the last: every send is confirmed, every delivery settled; durable and not. */
-const nativeRows: readonly PlainRow[] = (
-  [
-    ['64', 'queue 1->1, 64 B', { ...queue, bodyBytes: 64 }, 2],
-    ['1k', 'queue 1->1, 1 KiB', queue, 1.5],
-    ['16k', 'queue 1->1, 16 KiB', { ...queue, bodyBytes: 16 * kib }, undefined],
-    ['10', 'queue 10->10, 1 KiB', { ...queue, producers: 10, consumers: 10 }, undefined],
-    ['fanout-1k', 'topic 1->100, 1 KiB', fanOut, undefined],
-    ['fanout-64', 'topic 1->100, 64 B', { ...fanOut, bodyBytes: 64 }, undefined],
-  ] as const
-).flatMap(([name, title, shape, timesMin]) =>
-  (shape.isTopic ? [false] : [false, true]).map((isPersistent) => ({
-    kind: 'plain' as const,
-    name: `native-${name}${isPersistent ? '-durable' : ''}`,
-    title: `native ${title}${isPersistent ? ', durable' : ''}`,
-    shape: { ...shape, protocol: 'native' as const, isPersistent },
-    base: { shape: { ...shape, isPersistent }, timesMin: isPersistent ? undefined : timesMin },
-  })),
-)
+/**
+ * The native protocol beside STOMP: every send is confirmed, every delivery of a queue settled; durable and not. The same generator, and
+ * then the client that users have.
+ */
+const nativeRows = (protocol: 'native' | 'client'): readonly PlainRow[] =>
+  (
+    [
+      ['64', 'queue 1->1, 64 B', { ...queue, bodyBytes: 64 }, 2],
+      ['1k', 'queue 1->1, 1 KiB', queue, 1.5],
+      ['16k', 'queue 1->1, 16 KiB', { ...queue, bodyBytes: 16 * kib }, undefined],
+      ['10', 'queue 10->10, 1 KiB', { ...queue, producers: 10, consumers: 10 }, undefined],
+      ['fanout-1k', 'topic 1->100, 1 KiB', fanOut, undefined],
+      ['fanout-64', 'topic 1->100, 64 B', { ...fanOut, bodyBytes: 64 }, undefined],
+    ] as const
+  ).flatMap(([name, title, shape, timesMin]) =>
+    (shape.isTopic ? [false] : [false, true]).map((isPersistent) => ({
+      kind: 'plain' as const,
+      name: `${protocol}-${name}${isPersistent ? '-durable' : ''}`,
+      title: `${protocol} ${title}${isPersistent ? ', durable' : ''}`,
+      shape: { ...shape, protocol, isPersistent },
+      base: {
+        shape: { ...shape, isPersistent },
+        timesMin: isPersistent || protocol === 'client' ? undefined : timesMin,
+      },
+    })),
+  )
 
 /** Every SEND asks for a receipt; nothing is persistent but in the rows of the store. To measure one thing more, add its line. */
 export const rows: readonly Row[] = [
@@ -178,7 +185,8 @@ export const rows: readonly Row[] = [
   { kind: 'idle', name: 'idle', title: 'idle connections', kibPerConnectionMax: 10 },
   { kind: 'start', name: 'start', title: 'start to ready', startMsMax: 400 },
   ...amqpRows,
-  ...nativeRows,
+  ...nativeRows('native'),
+  ...nativeRows('client'),
   ...storeRows,
 ]
 

@@ -4,6 +4,7 @@ import { median } from '../statistics.ts'
 import { BenchBroker } from './broker.ts'
 import { type FlowFigures, measureFlow, type Place } from './flow.ts'
 import { NatsServer } from './nats.ts'
+import { nothing } from './nothing.ts'
 import type { FlowRow, PlaceName, RequestRow, Row, StoredRow } from './rows.ts'
 
 /** One round of one row. */
@@ -103,6 +104,7 @@ export class Subjects {
   }
 
   async #place(subject: PlaceName): Promise<Place> {
+    if (subject === 'nothing') return nothing
     return subject === 'nats' ? await this.#natsServer() : (await this.#always()).place(subject)
   }
 

@@ -48,7 +48,7 @@ export async function measureFlow(place: Place, shape: FlowShape, ms: number): P
   return flow.figures(seconds, (user + system) / 1000, brokerMs)
 }
 
-/** Bodies to send one after the other, each again only when what it was sent as has long come: nothing is made for a message. */
+/** Bodies to send one after the other, each again only when what it was sent as has come to a queue's consumer: nothing is made for a message. */
 class Bodies {
   readonly #bodies: readonly StampedBody[]
 

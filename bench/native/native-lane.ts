@@ -29,7 +29,7 @@ export class NativeLane implements Lane {
   send(body: Uint8Array): void {
     const { isPersistent, failed } = this.#way
     this.#producer ??= this.#destination.producer({ persistent: isPersistent }) as Producer
-    this.#producer.send(body).catch(failed)
+    this.#producer.send(body).then(undefined, failed)
   }
 
   async take(onMessage: (body: Uint8Array) => void): Promise<void> {

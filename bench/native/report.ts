@@ -15,8 +15,6 @@ interface Reach {
 }
 
 const reaches: readonly Reach[] = [
-  { row: 'tcp-64', times: 2, base: 'stomp-64' },
-  { row: 'tcp-1k', times: 1.5, base: 'stomp-1k' },
   { row: 'stored-always-256', times: 5, base: 'stored-jetstream-1' },
   { row: 'vm-reference-1k', times: 5, base: 'tcp-1k' },
   { row: 'ws-1k', times: 0.6, base: 'tcp-1k' },

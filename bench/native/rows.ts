@@ -11,7 +11,7 @@ export interface FlowShape {
 
 /** How our own broker is come to with our own client. */
 export type OwnPlace = 'tcp' | 'ws' | 'vm-value' | 'vm-reference'
-export type PlaceName = OwnPlace | 'nats'
+export type PlaceName = OwnPlace | 'nats' | 'nothing'
 export type Subject = PlaceName | 'stomp'
 
 /** Sends and takes as fast as it goes. */
@@ -73,6 +73,7 @@ export const rows: readonly Row[] = [
   ...flows('vm-reference', [false], plain),
   ...flows('stomp', [false, true]),
   ...flows('nats', [false]),
+  ...flows('nothing', [false], plain),
   ...(['always', 'interval', 'jetstream'] as const).flatMap((subject) =>
     [1, 256].map((atOnce): StoredRow => {
       return { kind: 'stored', name: `stored-${subject}-${atOnce}`, subject, atOnce, bodyBytes: kib }

@@ -99,6 +99,15 @@ test.each([
   await expectAll((wire) => broker.accept(wire), broker.services, { protocol: 'native', ...change })
 })
 
+test.each([
+  ['a queue', {}],
+  ['a queue, several at both ends', { producers: 3, consumers: 2 }],
+  ['a topic', { destination: '/topic/bench', isTopic: true, consumers: 3, ack: 'auto', unreceivedMax: 50 }],
+] as const)("everything through the users' client arrives, by %s", async (_name, change) => {
+  const broker = await NativeBroker.open()
+  await expectAll((wire) => broker.accept(wire), broker.services, { protocol: 'client', ...change })
+})
+
 async function expectAll(accepted: (wire: Wire) => void, services: WireServices, change: Partial<FlowPlan>) {
   const events = { accepted, closed: () => undefined, troubled: () => undefined }
   const address = { host: '127.0.0.1', port: 0, backlog: 100, setting: 'test' }
@@ -114,7 +123,7 @@ async function expectAll(accepted: (wire: Wire) => void, services: WireServices,
   const sent = plan.load.kind === 'counted' ? plan.load.messages : 0
   expect(produced).toMatchObject({ confirmed: sent, errors: [] })
   expect(consumed.errors).toEqual([])
-  expect(consumed.received).toBe(sent)
+  expect(consumed.received).toBe(plan.isTopic ? sent * plan.consumers : sent)
   expect(consumed.findings).toEqual({ lost: 0, duplicated: 0, reordered: 0, foreign: 0, altered: 0 })
 }
 

@@ -77,7 +77,7 @@ describe('the goals', () => {
     expect(of(199_000)).toMatchObject({ isReached: false })
     expect(of(200_000)?.text).toBe(
       '2.00 (2.00-2.00) times the rate over stomp, at least 2, by processor time 2.00 (2.00-2.00), ' +
-        "the generator's limits 400,000 and 400,000/s",
+        "the ends take 1.25 + 2.50 us (2.50 + 2.50), a generator's limits 400,000/s (400,000)",
     )
   })
 
