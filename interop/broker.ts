@@ -28,6 +28,7 @@ export class StandaloneBroker {
   readonly #child: ChildProcess
   readonly #root: string
   readonly #folder: string
+  #complaints: string
 
   private constructor(child: ChildProcess, ports: Ports, root: string, folder: string) {
     this.port = ports.stomp
@@ -38,14 +39,22 @@ export class StandaloneBroker {
     this.#child = child
     this.#root = root
     this.#folder = folder
+    this.#complaints = ''
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#complaints += text
+      process.stderr.write(text)
+    })
   }
 
-  /** Starts a broker on any free port, with a data folder of its own. `root` is the folder of the repository. */
-  static async start(root: string): Promise<StandaloneBroker> {
+  /**
+   * Starts a broker on any free port, with its data in a folder of its own or in the one that is named. `root` is the folder of the
+   * repository.
+   */
+  static async start(root: string, folder?: string): Promise<StandaloneBroker> {
     return StandaloneBroker.#start(
       root,
       { stomp: 0, mqtt: 0, ws: 0, amqp: 0, native: 0 },
-      await mkdtemp(join(tmpdir(), 'manifoldmq-interop-')),
+      folder ?? (await mkdtemp(join(tmpdir(), 'manifoldmq-interop-'))),
     )
   }
 
@@ -61,7 +70,7 @@ export class StandaloneBroker {
       'log.level=error',
     ]
     const args = [main, 'start', ...settings.flatMap((setting) => ['--set', setting])]
-    const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
     return new StandaloneBroker(child, await readyPorts(child), root, folder)
   }
 
@@ -71,6 +80,12 @@ export class StandaloneBroker {
     const exited = once(this.#child, 'exit')
     this.#child.kill('SIGTERM')
     await exited
+  }
+
+  /** Waits for its end. Returns its exit code and what it has complained of. */
+  async ended(): Promise<{ readonly code: number | null; readonly complaints: string }> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')
+    return { code: this.#child.exitCode, complaints: this.#complaints }
   }
 
   /** Ends it as a crash would, and waits for its end. */

@@ -9,6 +9,7 @@ import { exchange, type Party } from './matrix.ts'
 import { mqttClients } from './mqtt/clients.ts'
 import { mqttAttempts } from './mqtt/run.ts'
 import { nativePrograms, runNativeProgram } from './native.ts'
+import { readOnlySteps } from './read-only.ts'
 import { runSample, samples } from './samples.ts'
 import { type Step, steps } from './steps.ts'
 import { table } from './table.ts'
@@ -84,7 +85,7 @@ async function main(): Promise<void> {
   const amqp = await amqpTable(broker)
   const native = await nativeTable(broker)
   await broker.remove()
-  report([stomp, mqtt, amqp, native])
+  report([stomp, mqtt, amqp, native, await readOnlyTable()])
 }
 
 /** What every MQTT client makes of its steps, with STOMP on the other side of some. */
@@ -198,6 +199,17 @@ async function nativeTable(broker: StandaloneBroker): Promise<Table> {
     for (const { step, failure } of reported) results.push({ row: step, column: program.name, failure })
   }
   return { heads: wantedPrograms.map(({ name }) => ({ name, text: name })), results }
+}
+
+/** What the broker makes of a disk that is read-only. */
+async function readOnlyTable(): Promise<Table> {
+  const name = 'ext4 in a file'
+  const results: Result[] = []
+  for (const step of readOnlySteps) {
+    if (isWanted(step.name))
+      results.push({ row: step.name, column: name, failure: await failureOf(() => step.run(root)) })
+  }
+  return { heads: [{ name, text: name }], results }
 }
 
 /** Whether the words of the command line leave it in: those that name clients choose clients, the others steps. */

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { tryLock, unlock, waitForLock } from 'fs-native-extensions'
 
 /** Who holds a store, as it wrote it into the lock file. */
@@ -16,15 +17,15 @@ export interface Holder {
  * that ends. The text in the file only says who has it.
  */
 export class StoreLock {
-  readonly #file: Awaited<ReturnType<typeof open>>
+  readonly #file: LockFile | undefined
 
-  private constructor(file: Awaited<ReturnType<typeof open>>) {
+  private constructor(file: LockFile | undefined) {
     this.#file = file
   }
 
   /** Takes the lock; if another process has it, says who, or waits for it. */
   static async take(folder: string, name: string, waits = false): Promise<StoreLock | Holder | undefined> {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     const file = await open(join(folder, 'lock'), 'a+')
     if (!tryLock(file.fd)) {
       if (!waits) {
@@ -41,13 +42,53 @@ export class StoreLock {
     return new StoreLock(file)
   }
 
+  /**
+   * As `take`, to read only. On a file system that is read-only, where nobody can say who he is, the lock keeps others from an
+   * exclusive one; if not even its file is there, nobody has ever had one.
+   */
+  static async takeToRead(folder: string, name: string): Promise<StoreLock | Holder | undefined> {
+    try {
+      return await StoreLock.take(folder, name)
+    } catch (error) {
+      if (codeOf(error) !== 'EROFS') throw error
+    }
+    const path = join(folder, 'lock')
+    if (!existsSync(path)) return new StoreLock(undefined)
+    const file = await open(path, 'r')
+    if (tryLock(file.fd, { shared: true })) return new StoreLock(file)
+    const holder = await readHolder(file)
+    await file.close()
+    return holder
+  }
+
   async release(): Promise<void> {
+    if (this.#file === undefined) return
     unlock(this.#file.fd)
     await this.#file.close()
   }
 }
 
-async function readHolder(file: Awaited<ReturnType<typeof open>>): Promise<Holder | undefined> {
+type LockFile = Awaited<ReturnType<typeof open>>
+
+/** Makes a folder, and those above it. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true })
+  } catch (error) {
+    // So Node says it, whatever the reason is why the first one that is missing cannot be made.
+    if (codeOf(error) !== 'ENOENT') throw error
+    let missing = resolve(folder)
+    while (!existsSync(dirname(missing))) missing = dirname(missing)
+    await mkdir(missing)
+    await mkdir(folder, { recursive: true })
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}
+
+async function readHolder(file: LockFile): Promise<Holder | undefined> {
   const text = (await file.readFile()).toString()
   try {
     return JSON.parse(text) as Holder

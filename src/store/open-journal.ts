@@ -77,7 +77,7 @@ export interface ReadOnlyJournal {
 export async function readJournal(folder: string, name: string, mayRun: boolean): Promise<ReadOnlyJournal> {
   return await within(folder, async () => {
     const path = join(folder, journalFolder)
-    const lock = await StoreLock.take(folder, name)
+    const lock = await StoreLock.takeToRead(folder, name)
     const isLive = !(lock instanceof StoreLock)
     if (isLive && !mayRun) throw lockedError(folder, lock, 'stop it first')
     const scratch = await mkdtemp(join(tmpdir(), 'manifoldmq-data-'))
