@@ -25,7 +25,7 @@ import type { Session, SessionEvents } from './session.ts'
 import type { Damage } from './store/journal-scan.ts'
 import { JournalStore } from './store/journal-store.ts'
 import { MemoryStore } from './store/memory-store.ts'
-import { openJournal } from './store/open-journal.ts'
+import { interruptedImport, openJournal } from './store/open-journal.ts'
 import type { MessageStore } from './store/store.ts'
 import { SlabPool } from './transport/slab-pool.ts'
 import { listenTcp, type TcpEvents, type TcpListener } from './transport/tcp.ts'
@@ -249,7 +249,10 @@ async function storeOf(config: Config, log: Log, clock: Clock, waits: boolean): 
   const syncMs = config.sync === 'always' ? 0 : config.syncMs
   const onPooled = (error: Error): void =>
     log.warn({ error }, "the journal has no thread of its own: commits wait for other work in libuv's pool")
-  return await openJournal({ folder: config.data, name: config.name, clock, waits, syncMs, onPooled })
+  const store = await openJournal({ folder: config.data, name: config.name, clock, waits, syncMs, onPooled })
+  const interrupted = interruptedImport(config.data)
+  if (interrupted !== undefined) log.warn({ data: config.data }, interrupted)
+  return store
 }
 
 /** Says what was found in the journal, all damage included. */

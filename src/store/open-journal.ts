@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +14,8 @@ import { OverlayDisk } from './log/overlay-disk.ts'
 
 /** Where the journal lies in a data folder. */
 export const journalFolder = 'journal'
+/** Where in a data folder an import builds a store that is not there yet. */
+export const stagingFolder = 'journal.importing'
 
 export interface JournalOptions {
   /** The data folder; made if it is not there. */
@@ -52,6 +55,13 @@ export async function journalAt(
 ): Promise<JournalStore> {
   const disk = await FileDisk.open(path, new BestLane(syncMs === 0, onPooled), onClosed)
   return new JournalStore(disk, clock, defaultJournalSizes, syncMs)
+}
+
+/** What is to be said of a data folder, by whoever holds its lock, if an import into it was killed; undefined: nothing. */
+export function interruptedImport(folder: string): string | undefined {
+  if (!existsSync(join(folder, stagingFolder))) return undefined
+  const remedy = 'import the file again, or have it removed with manifoldmq data compact'
+  return `an import into ${folder} was interrupted, and nothing of it is in the store; ${stagingFolder} is what it has left: ${remedy}`
 }
 
 /** The right to change what is in a data folder, for a tool. Throws a BrokerError `store-locked` that says who has it. */

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Running, run, startBroker } from '../support/command-line.ts'
+import { Running, type RunOptions, run, startBroker } from '../support/command-line.ts'
 import { StompTestClient } from '../support/stomp-client.ts'
 
 let folder: string
@@ -464,6 +464,42 @@ describe('an import', () => {
     expect(found.old?.filter((body) => /^\d/.test(body))).toEqual(inOrder(1))
     expect([second, between].every((index) => (index ?? -1) > (first ?? 0))).toBe(true)
   }, 60_000)
+
+  test('that is killed in its last moment has changed nothing; what it leaves everybody says, and it goes with the next or compact', async () => {
+    await fill('data')
+    await data('export', at('file'), '--data', at('data'))
+    const killed = `import fs from 'node:fs/promises'
+      import { syncBuiltinESMExports } from 'node:module'
+      const { rename } = fs
+      fs.rename = (from, to) => from.endsWith('journal.importing') ? process.kill(process.pid, 'SIGKILL') : rename(from, to)
+      syncBuiltinESMExports()`
+    const node = ['--import', `data:text/javascript,${encodeURIComponent(killed)}`]
+    const importing = async (options: RunOptions = {}): Promise<number | null> =>
+      await new Running(['data', 'import', at('file'), '--data', at('other')], options).ended()
+    expect(await importing({ node })).toBeNull()
+    expect(readdirSync(at('other')).sort()).toEqual(['journal.importing', 'lock'])
+    const started = await start('other')
+    await (await started.client()).sure('send', { destination: '/queue/new', ...persistent }, 'sent meanwhile')
+    await stop(started)
+    const sentence = 'was interrupted, and nothing of it is in the store; journal.importing is what it has left'
+    expect(started.broker.stderr).toContain(sentence)
+    for (const command of ['print', 'verify', 'export']) {
+      const { code, stderr } = await data(command, '--data', at('other'))
+      expect([command, code, stderr.includes(sentence)]).toEqual([command, 0, true])
+    }
+    const compacted = await data('compact', '--data', at('other'))
+    expect(compacted.stderr).toContain(
+      'journal.importing, which an import had left when it was interrupted, is removed',
+    )
+    expect(readdirSync(at('other')).sort()).toEqual(['journal', 'lock'])
+    expect((await data('print', '--data', at('other'))).stdout).toContain('queue://new: 1 message')
+    rmSync(at('other'), { recursive: true })
+    expect(await importing({ node })).toBeNull()
+    expect(await importing()).toBe(0)
+    expect(readdirSync(at('other')).sort()).toEqual(['journal', 'lock'])
+    const [here, there] = [await data('export', '--data', at('data')), await data('export', '--data', at('other'))]
+    expect(there.stdout).toBe(here.stdout)
+  })
 
   test('does not mix subscriptions of one name that want different messages', async () => {
     await fill('data')

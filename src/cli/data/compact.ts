@@ -1,7 +1,7 @@
-import { readdir, stat, unlink } from 'node:fs/promises'
+import { readdir, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../../clock.ts'
-import { journalAt, journalFolder, lockFolder } from '../../store/open-journal.ts'
+import { interruptedImport, journalAt, journalFolder, lockFolder, stagingFolder } from '../../store/open-journal.ts'
 import { tell } from '../failure.ts'
 import { type DataOptions, holderName, storedFolder } from './folder.ts'
 import { OpaqueFormat } from './formats.ts'
@@ -26,6 +26,10 @@ export async function compact(options: DataOptions): Promise<void> {
       await store.close()
     }
     for (const name of await readdir(journal)) if (name.startsWith('free-')) await unlink(join(journal, name))
+    if (interruptedImport(folder) !== undefined) {
+      await rm(join(folder, stagingFolder), { recursive: true })
+      tell(`${stagingFolder}, which an import had left when it was interrupted, is removed`)
+    }
     const after = await bytesOf(journal)
     if (options.json === true) print(JSON.stringify({ folder, bytesBefore: before, bytesAfter: after }))
     else tell(`${folder} takes ${mebibytes(after)}; it took ${mebibytes(before)}`)

@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../../config.ts'
 import type { JournalStore } from '../../store/journal-store.ts'
-import { journalFolder, readJournal } from '../../store/open-journal.ts'
+import { interruptedImport, journalFolder, readJournal } from '../../store/open-journal.ts'
 import type { OwnerRecord } from '../../store/store.ts'
 import type { ConfigOptions } from '../config.ts'
-import { CommandError } from '../failure.ts'
+import { CommandError, tell } from '../failure.ts'
 import { formatsByName } from './formats.ts'
 
 export type DataOptions = ConfigOptions
@@ -43,6 +43,8 @@ export async function withStore<T>(
   const formats = await formatsByName()
   const { store, isLive } = await readJournal(folder, holderName(command), mayRun)
   try {
+    const interrupted = isLive ? undefined : interruptedImport(folder)
+    if (interrupted !== undefined) tell(interrupted)
     const owners = await store.open(formats)
     return await use({ folder, store, owners, isLive })
   } finally {

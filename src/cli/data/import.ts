@@ -7,7 +7,7 @@ import { Address } from '../../address.ts'
 import { systemClock } from '../../clock.ts'
 import { Message, MessageSource } from '../../message.ts'
 import type { JournalStore } from '../../store/journal-store.ts'
-import { journalAt, journalFolder, lockFolder } from '../../store/open-journal.ts'
+import { journalAt, journalFolder, lockFolder, stagingFolder } from '../../store/open-journal.ts'
 import type { OwnerId, OwnerRecord, WriteBatch } from '../../store/store.ts'
 import { CommandError, tell } from '../failure.ts'
 import { Progress } from '../progress.ts'
@@ -31,8 +31,6 @@ export interface ImportOptions extends DataOptions {
   readonly merge?: boolean
 }
 
-/** Where a store is built that is not there yet. */
-const stagingFolder = 'journal.importing'
 const batchMessages = 256
 /** What the broker itself keeps of an owner is under its number, which is another one here. */
 const ownerStatePattern = /^(broker\/[^/]+\/)(\d+)$/
