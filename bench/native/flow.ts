@@ -5,7 +5,7 @@ import type { Lane, Way } from './lane.ts'
 import type { FlowShape } from './rows.ts'
 
 /** Messages that no consumer has got yet, so that no backlog builds up, and their bytes. */
-const unreceivedMax = 3000
+const unreceivedMax = 1000
 const unreceivedBytesMax = 8 * 1024 * 1024
 /** How long what has been sent may take to come. */
 const arrivalMsMax = 10_000

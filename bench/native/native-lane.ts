@@ -27,9 +27,9 @@ export class NativeLane implements Lane {
   }
 
   send(body: Uint8Array): void {
-    const { isPersistent, failed } = this.#way
-    this.#producer ??= this.#destination.producer({ persistent: isPersistent }) as Producer
-    this.#producer.send(body).then(undefined, failed)
+    this.#producer ??= this.#destination.producer({ persistent: this.#way.isPersistent }) as Producer
+    // A refusal ends the process: nobody waits for each answer, which would cost more than the answer.
+    void this.#producer.send(body)
   }
 
   async take(onMessage: (body: Uint8Array) => void): Promise<void> {
