@@ -256,9 +256,14 @@ export function readSection(bytes: Uint8Array, start = 0, end = bytes.length): S
   if (bits <= Bit.persistent && cursor.left > 0 && bytes[cursor.at] === 0) {
     return { head: plainHeadOf(kind, bits > 0), body: bytes.subarray(cursor.at + 1, end) }
   }
+  const head = readHead(cursor, kind, bits)
+  return { head, body: bytes.subarray(cursor.at, end) }
+}
+
+function readHead(cursor: Cursor, kind: Kind, bits: number): SectionHead {
   const string = (bit: number): string | undefined => (bits & bit ? cursor.string() : undefined)
   const number = (bit: number): number => (bits & bit ? cursor.varint() : 0)
-  const head = {
+  return {
     kind,
     persistent: (bits & Bit.persistent) !== 0,
     priority: bits & Bit.priority ? readPriority(cursor) : priorityNormal,
@@ -279,7 +284,6 @@ export function readSection(bytes: Uint8Array, start = 0, end = bytes.length): S
     to: string(Bit.to),
     properties: readProperties(cursor),
   }
-  return { head, body: bytes.subarray(cursor.at, end) }
 }
 
 function readProperties(cursor: Cursor): Properties {
