@@ -5,6 +5,7 @@ import {
   type Dialled,
   type Endpoint,
   type Environment,
+  heldMsMin,
   helloOf,
   machine,
 } from '../../protocols/native/client/index.ts'
@@ -27,7 +28,9 @@ export class Failover {
   readonly #reach: Dial
   readonly #warn: (sentence: string) => void
   #standbys: Standby[]
-  #current: { readonly endpoint: Endpoint; readonly dialled: Dialled } | undefined
+  #current: { readonly endpoint: Endpoint; readonly dialled: Dialled; readonly since: number } | undefined
+  /** Brokers that have ended a connection soon, and how long they are not connected to beforehand. */
+  readonly #shunned: Map<Endpoint, { readonly until: number; readonly delayMs: number }>
   #isKeeping: boolean
   /** A wait for the next attempt, which may be cut short. */
   #wake: (() => void) | undefined
@@ -49,6 +52,7 @@ export class Failover {
     this.#warn = warn
     this.#standbys = []
     this.#current = undefined
+    this.#shunned = new Map()
     this.#isKeeping = false
     this.#wake = undefined
     this.#signal = undefined
@@ -60,6 +64,7 @@ export class Failover {
   readonly dial: Dial = async (endpoint, given, events, signal) => {
     this.#watch(signal)
     this.#leaving?.cancel()
+    if (this.#current !== undefined) this.#judge(this.#current.endpoint, this.#current.since)
     this.#current = undefined
     const ready = this.#standbys.shift()
     if (ready !== undefined) return this.#connected(ready.endpoint, ready.promote(events))
@@ -73,10 +78,22 @@ export class Failover {
 
   #connected(endpoint: Endpoint, dialled: Dialled): Dialled {
     this.#failures = 0
-    this.#current = { endpoint, dialled }
+    this.#current = { endpoint, dialled, since: this.#environment.now() }
     const { backup, priorityBackup } = this.#target.reconnect
     if (backup || priorityBackup) this.#keep()
     return dialled
+  }
+
+  /** A connection has been lost. A broker that ends them soon is kept ready, or gone back to, less and less often. */
+  #judge(endpoint: Endpoint, since: number): void {
+    const { initialReconnectDelay, maxReconnectDelay, backOffMultiplier } = this.#target.reconnect
+    const now = this.#environment.now()
+    const before = this.#shunned.get(endpoint)?.delayMs ?? 0
+    if (now - since >= Math.max(heldMsMin, before)) this.#shunned.delete(endpoint)
+    else {
+      const delayMs = Math.min(Math.max(1, initialReconnectDelay, before * backOffMultiplier), maxReconnectDelay)
+      this.#shunned.set(endpoint, { delayMs, until: now + delayMs })
+    }
   }
 
   #failed(): void {
@@ -122,7 +139,7 @@ export class Failover {
     while (this.#isWanting) {
       const before = this.#standbys.length
       for (const endpoint of this.#candidates()) {
-        if (this.#isWanting && this.#isUnused(endpoint)) await this.#prepare(endpoint)
+        if (this.#isWanting && this.#isFree(endpoint)) await this.#prepare(endpoint)
       }
       if (!this.#isWanting) return
       if (this.#standbys.length > before) delayMs = initialReconnectDelay
@@ -149,14 +166,19 @@ export class Failover {
     return backup ? this.#target.endpoints : this.#target.preferred
   }
 
-  #isUnused(endpoint: Endpoint): boolean {
+  #isFree(endpoint: Endpoint): boolean {
+    if ((this.#shunned.get(endpoint)?.until ?? 0) > this.#environment.now()) return false
     return endpoint !== this.#current?.endpoint && this.#standbys.every((standby) => standby.endpoint !== endpoint)
   }
 
   async #prepare(endpoint: Endpoint): Promise<void> {
     const ended = this.#signal
     if (ended === undefined) return
-    const standby = new Standby(endpoint, (lost) => this.#lost(lost))
+    const begun = this.#environment.now()
+    const standby = new Standby(endpoint, (lost) => {
+      this.#judge(endpoint, begun)
+      this.#lost(lost)
+    })
     const given = { hello: helloOf(this.#options, endpoint), environment: this.#environment }
     try {
       await standby.open((events) => this.#within(endpoint, given, events, ended))

@@ -265,7 +265,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
       return
     }
     const { signal } = this.#ended
-    this.#reconnect.connect(signal).then(
+    this.#reconnect.connect(signal, error).then(
       (dialled) => {
         if (signal.aborted) dialled.peer.destroy(closed())
         else this.hub.attach(dialled)

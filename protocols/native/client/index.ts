@@ -11,6 +11,7 @@ export type { Message, MessageKind, SettleOptions } from './message.ts'
 export type { Status } from './notices.ts'
 export type { Dialled, Peer, PeerEvents } from './peer.ts'
 export type { Confirm, Producer, ProducerOptions } from './producer.ts'
+export { heldMsMin } from './reconnect.ts'
 export type { TransactionScope } from './transaction.ts'
 export {
   defaultReconnect,

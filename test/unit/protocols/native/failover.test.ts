@@ -1,5 +1,11 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Connection, ManifoldError } from '../../../../protocols/native/client/index.ts'
+import {
+  Connection,
+  ConnectionError,
+  type Dialled,
+  ManifoldError,
+  type Peer,
+} from '../../../../protocols/native/client/index.ts'
 import { Reconnect } from '../../../../protocols/native/client/reconnect.ts'
 import { defaultReconnect, parseTarget } from '../../../../protocols/native/client/url.ts'
 import { NativeBroker } from '../../../support/native-broker.ts'
@@ -110,6 +116,118 @@ describe('attempts', () => {
   test('try every broker of the list in each round, in its order if they are not to be random', async () => {
     const { dialled } = await attempts('failover:(tcp://a:1,tcp://b:1)?randomize=false&maxReconnectAttempts=1', () => 0)
     expect(dialled).toEqual(['tcp://a:1', 'tcp://b:1', 'tcp://a:1', 'tcp://b:1'])
+  })
+})
+
+describe('a broker that lets the client in and ends the connection at once', () => {
+  const lost = new ConnectionError('protocol-error', 'so it goes')
+
+  /** A client of brokers that do so, so often; `heldMs`: after so long. */
+  async function looped(url: string, times: number, heldMs: number) {
+    const clock = new VirtualClock()
+    const delays: number[] = []
+    const dialled: string[] = []
+    const environment = {
+      now: () => clock.now(),
+      after: clock.after.bind(clock),
+      random: () => 0.5,
+      soon: queueMicrotask,
+    }
+    const reconnect = new Reconnect(parseTarget(url, defaultReconnect), environment, {
+      dial: ({ text }) => {
+        dialled.push(text)
+        return Promise.resolve({} as Dialled)
+      },
+      waiting: (_attempt, delayMs) => {
+        delays.push(delayMs)
+        queueMicrotask(() => clock.advance(delayMs))
+      },
+    })
+    const { signal } = new AbortController()
+    await reconnect.connect(signal)
+    for (let time = 0; time < times; time += 1) {
+      clock.advance(heldMs)
+      await reconnect.connect(signal, lost)
+    }
+    return { delays, dialled }
+  }
+
+  test('is tried again at once, and then no more often than one that is not there', async () => {
+    const url = 'failover:(tcp://a:1)?jitter=false&maxReconnectDelay=60'
+    expect((await looped(url, 6, 5)).delays).toEqual([10, 20, 40, 60, 60])
+    expect((await looped('failover:(tcp://a:1)', 4, 999)).delays).toEqual([5, 10, 20])
+  })
+
+  test('is no such one if it has held the connection for a second, or as long as it would be waited for', async () => {
+    expect((await looped('failover:(tcp://a:1)', 10, 1000)).delays).toEqual([])
+    const slow = 'failover:(tcp://a:1)?jitter=false&initialReconnectDelay=5000&useExponentialBackOff=false'
+    expect((await looped(slow, 3, 4999)).delays).toEqual([5000, 5000])
+    expect((await looped(slow, 3, 5000)).delays).toEqual([])
+  })
+
+  test('comes after the others', async () => {
+    const { dialled } = await looped('failover:(tcp://a:1,tcp://b:1)?randomize=false', 4, 5)
+    expect(dialled).toEqual(['tcp://a:1', 'tcp://b:1', 'tcp://a:1', 'tcp://b:1', 'tcp://a:1'])
+    const held = await looped('failover:(tcp://a:1,tcp://b:1)?randomize=false', 2, 1000)
+    expect(held.dialled).toEqual(['tcp://a:1', 'tcp://a:1', 'tcp://a:1'])
+  })
+
+  test('is given up as the options say, with its reason', async () => {
+    await expect(looped('failover:(tcp://a:1)?maxReconnectAttempts=2', 3, 0)).resolves.toBeDefined()
+    await expect(looped('failover:(tcp://a:1)?maxReconnectAttempts=2', 4, 0)).rejects.toBe(lost)
+    await expect(looped('failover:(tcp://a:1)?maxReconnectAttempts=0', 2, 0)).rejects.toBe(lost)
+  })
+
+  test.each(['protocol-error', 'limit-exceeded', 'taken-over', 'shutting-down', 'connection-lost'])(
+    'is not dialled without end while no time passes, whatever it says: %s',
+    async (code) => {
+      const clock = new VirtualClock()
+      let dials = 0
+      const environment = {
+        now: () => clock.now(),
+        after: clock.after.bind(clock),
+        random: () => 0.5,
+        soon: queueMicrotask,
+      }
+      const nothing = (): undefined => undefined
+      const peer = new Proxy({} as Peer, { get: () => nothing })
+      const welcome = { connectionId: '1', broker: 'b', product: 'p', clockOffsetMs: 0 }
+      const target = parseTarget('failover:(tcp://a:1)', defaultReconnect)
+      const client = await Connection.open(target, { environment }, (_endpoint, _given, events) => {
+        dials += 1
+        setImmediate(() => events.lost(new ManifoldError(code, 'no')))
+        return Promise.resolve({ peer, welcome })
+      })
+      const pass = async (): Promise<void> => {
+        for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate)
+      }
+      await pass()
+      expect(dials).toBe(2)
+      for (let advanced = 0; advanced < 300; advanced += 1) {
+        clock.advance(100)
+        await pass()
+      }
+      expect(dials).toBeGreaterThan(8)
+      expect(dials).toBeLessThan(16)
+      await client.close()
+    },
+  )
+
+  test.each(['not-authenticated', 'not-authorised'])('is left for good if it says twice: %s', async (code) => {
+    const clock = new VirtualClock()
+    const environment = {
+      now: () => clock.now(),
+      after: clock.after.bind(clock),
+      random: () => 0.5,
+      soon: queueMicrotask,
+    }
+    const given = { dial: () => Promise.resolve({} as Dialled), waiting: () => undefined }
+    const reconnect = new Reconnect(parseTarget('failover:(tcp://a:1)', defaultReconnect), environment, given)
+    const { signal } = new AbortController()
+    const refused = new ManifoldError(code, 'no more')
+    await reconnect.connect(signal)
+    await reconnect.connect(signal, refused)
+    await expect(reconnect.connect(signal, refused)).rejects.toBe(refused)
   })
 })
 

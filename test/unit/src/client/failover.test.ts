@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { defaultReconnect } from '../../../../protocols/native/client/index.ts'
+import { ConnectionError, type Dial, defaultReconnect } from '../../../../protocols/native/client/index.ts'
 import { Failover } from '../../../../src/client/failover.ts'
 import { defaultFailover, parseFailover } from '../../../../src/client/failover-options.ts'
 import { type Connection, connect } from '../../../../src/client.ts'
@@ -108,6 +108,35 @@ describe('backup', () => {
     await until(() => bodies.length === 2)
     expect(bodies).toEqual(['from a', 'from b'])
   })
+})
+
+test('a broker that ends what is kept ready at once is asked less and less often', async () => {
+  const target = parseFailover('failover:(tcp://a,tcp://b)?randomize=false&backup=true', undefined)
+  const own = new VirtualClock()
+  const dials: number[] = []
+  const dialOnce: Dial = ({ text }, _given, events) => {
+    if (text === 'tcp://b') {
+      dials.push(own.now())
+      setImmediate(() => events.lost(new ConnectionError('protocol-error', 'no')))
+    }
+    return Promise.resolve({ peer: { destroy: () => undefined } as never, welcome: {} as never })
+  }
+  const ended = new AbortController()
+  const failover = new Failover(
+    target,
+    { environment: { ...environment, now: () => own.now(), after: own.after.bind(own) } },
+    dialOnce,
+  )
+  await failover.dial(target.endpoints[0] as never, {} as never, {} as never, ended.signal)
+  for (let passed = 0; passed < 20_000; passed += 10) {
+    for (let turn = 0; turn < 6; turn += 1) await new Promise(setImmediate)
+    own.advance(10)
+  }
+  ended.abort()
+  expect(dials.length).toBeGreaterThan(6)
+  expect(dials.length).toBeLessThan(16)
+  const gaps = dials.slice(1).map((at, index) => at - (dials[index] as number))
+  expect(Math.max(...gaps)).toBeGreaterThan(4000)
 })
 
 describe('priorityBackup', () => {
