@@ -209,7 +209,8 @@ export function troubleOf(produced: Produced, consumed: Consumed): Trouble {
   }
 }
 
-function sumOf(one: Trouble, other: Trouble): Trouble {
+/** What went wrong in two measurements together. */
+export function sumOf(one: Trouble, other: Trouble): Trouble {
   return {
     lost: one.lost + other.lost,
     duplicated: one.duplicated + other.duplicated,

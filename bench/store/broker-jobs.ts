@@ -1,8 +1,9 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type FlowFigures, Generators, measureFlow, type Trouble, troubleOf } from '../measure.ts'
+import { type FlowFigures, Generators, measureFlow, sumOf, type Trouble, troubleOf } from '../measure.ts'
 import { monotonicMs } from '../monotonic.ts'
+import type { PaceFigures } from '../pace.ts'
 import type { FlowPlan, Load } from '../plan.ts'
 import { Program, programFile, type Workplace } from '../processes.ts'
 import { Progress } from '../progress.ts'
@@ -112,21 +113,20 @@ export class BrokerJobs {
   }
 
   async #backlog(messages: number, shape: FlowShape, seconds: number): Promise<StoreResult> {
-    const generators = this.#generators
     const first = await this.#start()
     const startMs = first.startMs
     await this.#flow(first, shape, warmUpSeconds)
     const steady = await this.#flow(first, shape, seconds)
     await delay(settleMs)
     const emptyRssMib = first.usage().rssKib / 1024
-    const load: Load = { kind: 'counted', messages }
-    const plan: FlowPlan = { ...generators.plan(first, shape, load), unreceivedMax: 0 }
-    new Progress(plan.progressFile).close()
-    await generators.producer.ask({ kind: 'produce', plan }, 'ready')
-    const filled = await generators.producer.ask({ kind: 'go' }, 'produced')
+    const full = await this.#fill(first, shape, messages)
     await delay(settleMs)
     const fullRssMib = first.usage().rssKib / 1024
     const fullMib = folderBytes(this.#journal) / mib
+    const deep = await this.#deep(first, full.plan, messages, seconds)
+    const drained = await this.#shrunk(drainedMibMax, drainedMsMax)
+    const again = await this.#fill(first, shape, messages)
+    await delay(settleMs)
     await this.#kill()
     const replayMib = replayBytes(this.#journal) / mib
     dropFromCache(this.#journal)
@@ -135,13 +135,12 @@ export class BrokerJobs {
     const last = await this.#start()
     const openedRssMib = last.usage().rssKib / 1024
     await this.#flow(last, shape, warmUpSeconds)
-    const deep = await this.#deep(last, { ...plan, port: last.port }, messages, seconds)
-    const drained = await this.#shrunk(drainedMibMax, drainedMsMax)
+    const cold = await this.#deep(last, { ...again.plan, port: last.port }, messages, seconds)
     const figures: Figures = {
       steadyPerSecond: steady.perSecond,
       steadyCpuUs: steady.cpuUsPerDelivery,
-      fillPerSecond: filled.receipts.perSecond,
-      fillGapMs: filled.receipts.longestGapMs,
+      fillPerSecond: full.receipts.perSecond,
+      fillGapMs: full.receipts.longestGapMs,
       emptyRssMib,
       fullRssMib,
       extraRssMib: fullRssMib - emptyRssMib,
@@ -153,8 +152,21 @@ export class BrokerJobs {
       warmReadyMs: last.startMs,
       ...deep.figures,
       ...drained,
+      coldPerSecond: cold.figures.deepPerSecond ?? 0,
+      coldCpuUs: cold.figures.deepCpuUs ?? 0,
+      coldDrainPerSecond: cold.figures.drainPerSecond ?? 0,
     }
-    return { figures, trouble: deep.trouble }
+    return { figures, trouble: sumOf(deep.trouble, cold.trouble) }
+  }
+
+  /** Messages that nobody takes yet. */
+  async #fill(broker: Program, shape: FlowShape, messages: number): Promise<{ plan: FlowPlan; receipts: PaceFigures }> {
+    const { producer } = this.#generators
+    const plan = { ...this.#generators.plan(broker, shape, { kind: 'counted', messages }), unreceivedMax: 0 }
+    new Progress(plan.progressFile).close()
+    await producer.ask({ kind: 'produce', plan }, 'ready')
+    const { receipts } = await producer.ask({ kind: 'go' }, 'produced')
+    return { plan, receipts }
   }
 
   /** In and out behind the backlog for a while, then all out. */
