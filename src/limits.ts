@@ -35,15 +35,18 @@ export interface QueueWindow {
   readonly bytes: number
   /** Fewer deliveries waiting than this are filled up from the backlog. */
   readonly messagesLow: number
-  /** Entries read back from the store at a time. */
+  /**
+   * Entries read back from the store at a time. With those that wait as deliveries they should be so few that most are settled
+   * before the next collection of young objects, which would have to copy them.
+   */
   readonly readCount: number
 }
 
 export const defaultQueueWindow: QueueWindow = {
   messages: 16_384,
   bytes: 32 * 1024 * 1024,
-  messagesLow: 4_096,
-  readCount: 4_096,
+  messagesLow: 512,
+  readCount: 512,
 }
 
 /** The longest value and the longest key, in UTF-8, of a state. */

@@ -1,6 +1,7 @@
 import type { StoredEntry } from '../store/store.ts'
 import { ExpiryMarks } from './expiry-marks.ts'
 import type { MemoryPages } from './memory-pages.ts'
+import { Ring } from './ring.ts'
 
 /** Messages that came one after the other and are kept in the same way: in memory pages, or by the store alone. */
 export type Run = MemoryRun | StoredRun
@@ -32,7 +33,8 @@ export class BacklogLevel {
   readonly marks: ExpiryMarks
   /** So many of those that are read next have been dropped: they do not count any more. */
   droppedCount: number
-  loaded: StoredEntry[]
+  /** Read from the store, in order, and not asked for yet. */
+  readonly loaded: Ring<StoredEntry>
   /** None of those expires before this time. */
   loadedExpiryFrom: number
   isLoading: boolean
@@ -46,7 +48,7 @@ export class BacklogLevel {
     this.left = []
     this.marks = new ExpiryMarks()
     this.droppedCount = 0
-    this.loaded = []
+    this.loaded = new Ring()
     this.loadedExpiryFrom = Number.POSITIVE_INFINITY
     this.isLoading = false
   }
@@ -64,11 +66,17 @@ export class BacklogLevel {
     if (expiresAt > 0) this.loadedExpiryFrom = Math.min(this.loadedExpiryFrom, expiresAt)
   }
 
+  /** The loaded one with this sequence, if it is among them. */
+  loadedAt(sequence: number): StoredEntry | undefined {
+    for (const entry of this.loaded) if (entry.sequence === sequence) return entry
+    return undefined
+  }
+
   /** Those of the loaded ones that have expired, but for those that have `begun`; they stay where they are. */
   loadedExpired(now: number, begun: ReadonlySet<number> | undefined): readonly StoredEntry[] {
     if (this.loadedExpiryFrom > now) return []
     this.loadedExpiryFrom = Number.POSITIVE_INFINITY
-    return this.loaded.filter(({ sequence, message: { expiresAt } }) => {
+    return [...this.loaded].filter(({ sequence, message: { expiresAt } }) => {
       if (expiresAt > now) this.loadedExpiryFrom = Math.min(this.loadedExpiryFrom, expiresAt)
       return expiresAt > 0 && expiresAt <= now && begun?.has(sequence) !== true
     })

@@ -111,9 +111,9 @@ export class Backlog {
       run.pages.take(sequence)
       this.#context.memory.subtract(message.size)
     } else {
-      const at = level.loaded.findIndex((entry) => entry.sequence === sequence)
-      if (at >= 0) level.loaded.splice(at, 1)
-      else this.#leave(level, sequence)
+      const entry = level.loadedAt(sequence)
+      if (entry === undefined) this.#leave(level, sequence)
+      else level.loaded.remove(entry)
       run.count -= 1
     }
     this.#uncount(level, run, message.size)
@@ -286,8 +286,8 @@ export class Backlog {
     }
     // While some are to be dropped that have not been read, it may be one of those.
     if (level.droppedCount > 0) return undefined
-    const isRead = level.loaded.some((entry) => entry.sequence === sequence)
-    if (!isRead && (sequence <= level.after || level.isAway(sequence))) return undefined
+    const isRead = sequence <= level.after || level.isAway(sequence)
+    if (isRead && level.loadedAt(sequence) === undefined) return undefined
     return level.runs.find((run) => run.kind === 'stored' && run.last >= sequence)
   }
 
@@ -375,7 +375,7 @@ export class Backlog {
   async #peekStored(level: BacklogLevel, { priority, last, before, wanted }: Peek): Promise<Surfaced[]> {
     while (level.droppedCount > 0 && this.#levels[priority] === level) await this.#committed()
     const isOfRun = ({ sequence }: StoredEntry) => sequence > last && sequence < before
-    const found = level.loaded.filter(isOfRun).slice(0, wanted).map(surfacedEntry)
+    const found = [...level.loaded].filter(isOfRun).slice(0, wanted).map(surfacedEntry)
     let from = Math.max(last, level.after)
     let hasWaited = false
     while (found.length < wanted) {

@@ -33,6 +33,12 @@ export class Ring<T> {
     return item
   }
 
+  /** Yields the items in order. */
+  *[Symbol.iterator](): Generator<T, void> {
+    for (let index = 0; index < this.#length; index += 1)
+      yield this.#slots[(this.#head + index) & (this.#slots.length - 1)] as T
+  }
+
   /** Removes one item wherever it stands. Says whether it was there. */
   remove(item: T): boolean {
     const count = this.#length

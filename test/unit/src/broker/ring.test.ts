@@ -43,7 +43,7 @@ describe('a ring', () => {
             expect(ring.remove(item)).toBe(index >= 0)
             if (index >= 0) array.splice(index, 1)
           }
-          expect([ring.length, ring.first]).toEqual([array.length, array[0]])
+          expect([ring.length, ring.first, [...ring]]).toEqual([array.length, array[0], array])
         }
       }),
     )
