@@ -10,16 +10,28 @@ import {
   machine,
 } from '../../protocols/native/client/index.ts'
 import type { FailoverTarget } from './failover-options.ts'
+import { Leavable } from './leavable.ts'
 import { Standby } from './standby.ts'
 
 /** How long one broker may take to let the client in before the next one is tried. */
 const reachMsMax = 30_000
-/** How long a broker may take to hang up that is left for a preferred one. */
+/** How long a broker that is left for a preferred one may take to hang up. */
 const leaveMsMax = 2_000
+/** How long what is in hand is waited for before that. */
+export const finishMsMax = 30_000
+
+/** A connection that the client has. */
+interface Current {
+  readonly endpoint: Endpoint
+  readonly dialled: Dialled
+  readonly since: number
+  /** If there is a broker that it may be left for. */
+  readonly leavable: Leavable | undefined
+}
 
 /**
  * Stands between a connection and what dials for it: keeps connections to other brokers ready, and leaves a broker for a
- * preferred one that is back. What is under way then is dealt with as when a connection is lost.
+ * preferred one that is back, once nothing is in hand.
  */
 export class Failover {
   readonly #target: FailoverTarget
@@ -28,14 +40,14 @@ export class Failover {
   readonly #reach: Dial
   readonly #warn: (sentence: string) => void
   #standbys: Standby[]
-  #current: { readonly endpoint: Endpoint; readonly dialled: Dialled; readonly since: number } | undefined
+  #current: Current | undefined
   /** Brokers that have ended a connection soon, and how long they are not connected to beforehand. */
   readonly #shunned: Map<Endpoint, { readonly until: number; readonly delayMs: number }>
   #isKeeping: boolean
   /** A wait for the next attempt, which may be cut short. */
   #wake: (() => void) | undefined
   #signal: AbortSignal | undefined
-  /** Cuts a broker off that does not hang up. */
+  /** While a broker is being left: ends the wait for what is in hand, then cuts off one that does not hang up. */
   #leaving: { cancel(): void } | undefined
   #failures: number
 
@@ -63,22 +75,26 @@ export class Failover {
   /** A connection that is ready, to whichever broker; otherwise a new one to this broker. */
   readonly dial: Dial = async (endpoint, given, events, signal) => {
     this.#watch(signal)
-    this.#leaving?.cancel()
+    this.#endLeaving()
     if (this.#current !== undefined) this.#judge(this.#current.endpoint, this.#current.since)
     this.#current = undefined
+    const { length: preferredCount } = this.#target.preferred
+    const leavable = preferredCount > 0 ? new Leavable(events, this.#environment.soon) : undefined
+    const told = leavable?.events ?? events
     const ready = this.#standbys.shift()
-    if (ready !== undefined) return this.#connected(ready.endpoint, ready.promote(events))
+    if (ready !== undefined) return this.#connected(ready.endpoint, ready.promote(told), leavable)
     try {
-      return this.#connected(endpoint, await this.#within(endpoint, given, events, signal))
+      return this.#connected(endpoint, await this.#within(endpoint, given, told, signal), leavable)
     } catch (error) {
       this.#failed()
       throw error
     }
   }
 
-  #connected(endpoint: Endpoint, dialled: Dialled): Dialled {
+  #connected(endpoint: Endpoint, made: Dialled, leavable: Leavable | undefined): Dialled {
+    const dialled = leavable?.over(made) ?? made
     this.#failures = 0
-    this.#current = { endpoint, dialled, since: this.#environment.now() }
+    this.#current = { endpoint, dialled, leavable, since: this.#environment.now() }
     const { backup, priorityBackup } = this.#target.reconnect
     if (backup || priorityBackup) this.#keep()
     return dialled
@@ -111,7 +127,7 @@ export class Failover {
     this.#signal = signal
     signal.addEventListener('abort', () => {
       for (const standby of this.#standbys.splice(0)) standby.close()
-      this.#leaving?.cancel()
+      this.#endLeaving()
       this.#wake?.()
     })
   }
@@ -152,13 +168,13 @@ export class Failover {
     if (this.#signal?.aborted !== false || this.#current === undefined) return false
     const { backup, backupPoolSize } = this.#target.reconnect
     const isFull = this.#standbys.length >= Math.min(backupPoolSize, this.#target.endpoints.length - 1)
-    return (backup && !isFull) || this.#isAstray
+    return (backup && !isFull) || (this.#isAstray && this.#leaving === undefined)
   }
 
   /** Whether it is connected to a broker while it prefers others. */
   get #isAstray(): boolean {
     const { preferred } = this.#target
-    return this.#current !== undefined && preferred.length > 0 && !preferred.includes(this.#current.endpoint)
+    return this.#current?.leavable !== undefined && !preferred.includes(this.#current.endpoint)
   }
 
   #candidates(): readonly Endpoint[] {
@@ -203,14 +219,31 @@ export class Failover {
 
   #ready(standby: Standby): void {
     if (!standby.isOpen) return
-    const isPreferred = this.#target.preferred.includes(standby.endpoint)
+    const isPreferred = this.#isPreferred(standby)
     if (isPreferred) this.#standbys.unshift(standby)
     else this.#standbys.push(standby)
     if (isPreferred && this.#isAstray) this.#leave()
   }
 
-  /** Ends the current connection, so that the next one is asked for. */
+  /** Has the client finish what is in hand with this broker, and leaves it then. */
   #leave(): void {
+    const { leavable } = this.#current ?? {}
+    if (leavable === undefined || this.#leaving !== undefined) return
+    leavable.leave(() => this.#hangUp())
+    this.#leaving = this.#environment.after(finishMsMax, () => {
+      if (!leavable.hasSends) {
+        this.#hangUp()
+        return
+      }
+      // They would be sent a second time: better here than there.
+      this.#stay()
+      this.#leave()
+    })
+  }
+
+  /** Ends the current connection, so that the next one is asked for. */
+  #hangUp(): void {
+    this.#endLeaving()
     const { peer } = this.#current?.dialled ?? {}
     this.#current = undefined
     peer?.end()
@@ -219,9 +252,24 @@ export class Failover {
     })
   }
 
+  #stay(): void {
+    this.#endLeaving()
+    this.#current?.leavable?.stay()
+  }
+
+  #endLeaving(): void {
+    this.#leaving?.cancel()
+    this.#leaving = undefined
+  }
+
   #lost(standby: Standby): void {
     this.#standbys = this.#standbys.filter((one) => one !== standby)
+    if (this.#current !== undefined && !this.#standbys.some((one) => this.#isPreferred(one))) this.#stay()
     this.#keep()
+  }
+
+  #isPreferred({ endpoint }: Standby): boolean {
+    return this.#target.preferred.includes(endpoint)
   }
 
   #sleep(ms: number): Promise<void> {

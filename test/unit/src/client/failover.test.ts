@@ -168,27 +168,176 @@ describe('priorityBackup', () => {
     expect([a.connectionCount, b.connectionCount, c.connectionCount]).toEqual([1, 1, 0])
   })
 
-  test('loses nothing that is being sent when it leaves a broker', async () => {
-    const [a, b] = [await broker(), await broker()]
-    a.refuse()
-    const made = await client([a, b], 'priorityBackup=true')
-    const sends: Promise<void>[] = []
-    a.heal()
-    await until(() => {
-      for (let index = 0; index < 10; index += 1) sends.push(made.queue('q').send(`message ${sends.length}`))
-      return a.connectionCount === 1 && b.connectionCount === 0
-    })
-    await during(Promise.all(sends))
-    const bodies = new Set<string>()
-    for (const one of [a, b]) {
-      const reader = await client([one], 'randomize=false')
-      const seen = (async () => {
-        for await (const { text } of reader.queue('q').browse()) bodies.add(text)
-      })()
-      await during(seen)
+  describe('leaves a broker in order:', () => {
+    /** A client at the second of two brokers, of which the first is there again soon. */
+    async function astray() {
+      const [a, b] = [await broker(), await broker()]
+      a.refuse()
+      const made = await client([a, b], 'priorityBackup=true')
+      const left = (): boolean => a.connectionCount === 1 && b.connectionCount === 0 && made.isConnected
+      /** The first one is there, and ready to be gone to. */
+      const back = async (): Promise<void> => {
+        a.heal()
+        await until(() => a.connectionCount === 1)
+        for (let turn = 0; turn < 200; turn += 1) await new Promise(setImmediate)
+      }
+      return { a, b, made, left, back }
     }
-    expect(b.messageCount('q')).toBeGreaterThan(0)
-    expect(bodies.size).toBe(sends.length)
+
+    async function bodiesOf(brokers: readonly TestBroker[], queue: string): Promise<string[]> {
+      const bodies: string[] = []
+      for (const one of brokers) {
+        const reader = await client([one], 'randomize=false')
+        const seen = (async () => {
+          for await (const { text } of reader.queue(queue).browse()) bodies.push(text)
+        })()
+        await during(seen)
+      }
+      return bodies
+    }
+
+    test.each([
+      ['', {}],
+      ['a named producer', { name: 'p' }],
+    ])('no send is lost, and none is there twice %s', async (_whose, options) => {
+      const { a, b, made, left } = await astray()
+      const producer = made.queue('q').producer(options)
+      const sends: Promise<void>[] = []
+      a.heal()
+      await until(() => {
+        for (let index = 0; index < 10; index += 1) sends.push(producer.send(`message ${sends.length}`))
+        return left()
+      })
+      await during(Promise.all(sends))
+      const bodies = await bodiesOf([b, a], 'q')
+      expect(b.messageCount('q')).toBeGreaterThan(0)
+      expect(bodies).toEqual(sends.map((_, index) => `message ${index}`))
+    })
+
+    test('handlers finish what they have, and are given nothing more', async () => {
+      const { a, b, made, left, back } = await astray()
+      for (const body of ['1', '2', '3']) await b.send({ to: 'queue://q', body })
+      const begun: string[] = []
+      let finish: () => void = () => undefined
+      const finished = new Promise<void>((resolve) => {
+        finish = resolve
+      })
+      made.queue('q').process(
+        async ({ text }) => {
+          begun.push(text)
+          if (text === '2') await finished
+        },
+        { concurrency: 2 },
+      )
+      await until(() => begun.length === 3)
+      await back()
+      await b.send({ to: 'queue://q', body: '4' })
+      await a.send({ to: 'queue://q', body: '5' })
+      const waiting = made.queue('r').send('waits')
+      await b.waitForIdle({ ignoreUnsettled: true })
+      expect([begun, b.connectionCount, b.messageCount('r')]).toEqual([['1', '2', '3'], 1, 0])
+      finish()
+      await until(left)
+      await during(waiting)
+      await until(() => begun.length === 4)
+      expect([begun, b.messageCount('q'), a.messageCount('r')]).toEqual([['1', '2', '3', '5'], 1, 1])
+    })
+
+    test('what a loop has taken is settled', async () => {
+      const { b, made, left, back } = await astray()
+      for (const body of ['1', '2', '3']) await b.send({ to: 'queue://q', body })
+      const messages = made.queue('q').consume()[Symbol.asyncIterator]()
+      const first = await during(messages.next())
+      await back()
+      expect(b.connectionCount).toBe(1)
+      await first.value?.accept()
+      for (let count = 0; count < 2; count += 1) await (await during(messages.next())).value?.accept()
+      await until(left)
+      expect(b.messageCount('q')).toBe(0)
+    })
+
+    test('a transaction is committed, and a request is answered', async () => {
+      const { b, made, left, back } = await astray()
+      const answerer = await client([b], 'randomize=false')
+      let answer: () => void = () => undefined
+      const asked = new Promise<void>((resolve) => {
+        answerer.queue('asked').process(async () => {
+          await new Promise<void>((ready) => {
+            answer = ready
+            resolve()
+          })
+          return 'answered'
+        })
+      })
+      await until(() => b.messageCount('asked') === 0)
+      const requested = made.queue('asked').request('?')
+      await during(asked)
+      await b.send({ to: 'queue://in', body: 'moved' })
+      let commit: () => void = () => undefined
+      const mayCommit = new Promise<void>((resolve) => {
+        commit = resolve
+      })
+      let isReady = false
+      const transacted = made.transaction(async (tx) => {
+        await tx.send('out', (await tx.receive('in'))?.text ?? '')
+        isReady = true
+        await mayCommit
+      })
+      await until(() => isReady)
+      await back()
+      commit()
+      await during(transacted)
+      await b.waitForIdle({ ignoreUnsettled: true })
+      expect([b.messageCount('out'), b.messageCount('in'), b.connectionCount]).toEqual([1, 0, 2])
+      answer()
+      expect((await during(requested)).text).toBe('answered')
+      await until(() => b.connectionCount === 1)
+      expect(left()).toBe(false)
+    })
+
+    test('handlers that take too long are not waited for: their message is given back', async () => {
+      const { b, made, left, back } = await astray()
+      await b.send({ to: 'queue://q', body: 'long' })
+      let signal: AbortSignal | undefined
+      made.queue('q').process(async (_message, context) => {
+        signal = context.signal
+        await new Promise(() => undefined)
+      })
+      await until(() => signal !== undefined)
+      await back()
+      expect(b.connectionCount).toBe(1)
+      const began = clock.now()
+      await until(left)
+      expect(clock.now() - began).toBeGreaterThan(25_000)
+      expect([signal?.aborted, b.messageCount('q')]).toEqual([true, 1])
+    })
+
+    test('it stays if the preferred one has gone again, and goes on', async () => {
+      const { a, b, made, back } = await astray()
+      await b.send({ to: 'queue://q', body: 'held' })
+      let finish: () => void = () => undefined
+      const bodies: string[] = []
+      made.queue('q').process(async ({ text }) => {
+        bodies.push(text)
+        await new Promise<void>((resolve) => {
+          finish = resolve
+        })
+      })
+      await until(() => bodies.length === 1)
+      await back()
+      const waiting = made.queue('r').send('waits')
+      await b.waitForIdle({ ignoreUnsettled: true })
+      expect(b.messageCount('r')).toBe(0)
+      a.refuse()
+      a.cut()
+      await during(waiting)
+      expect(b.messageCount('r')).toBe(1)
+      finish()
+      await b.send({ to: 'queue://q', body: 'next' })
+      await until(() => bodies.length === 2)
+      finish()
+      expect(bodies).toEqual(['held', 'next'])
+    })
   })
 })
 
