@@ -98,6 +98,7 @@ export class Links implements LinkHolder {
     }
     const isReceiver = fields.boolean(attachFields.role)
     const key = `${isReceiver ? 'receiver' : 'sender'} ${name}`
+    // Also one of this session whose name another connection has claimed since.
     this.steal(key)
     this.connection.linkNames.claim(this.#nameOf(key), key, this, isContinuation(fields))
     const link = this.#createControl(key, name, handle, isReceiver)
