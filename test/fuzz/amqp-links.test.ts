@@ -10,26 +10,14 @@ import {
   t,
   type Wired,
 } from '../support/amqp-peer.ts'
-import { randomOf, startSeed } from '../support/seed.ts'
+import { drawsOf, startSeed } from '../support/seed.ts'
 
 const environment: { readonly FUZZ_STEPS?: string } = process.env
 const stepCount = Number(environment.FUZZ_STEPS ?? 6000)
 const stepsPerHealth = 250
 
 const seed = startSeed()
-const rng = randomOf(seed)
-
-function below(limit: number): number {
-  return Math.floor(rng() * limit)
-}
-
-function chance(percent: number): boolean {
-  return rng() * 100 < percent
-}
-
-function pick<T>(values: readonly T[]): T {
-  return values[below(values.length)] as T
-}
+const { below, chance, pick } = drawsOf(seed)
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))

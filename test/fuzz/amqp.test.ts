@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { AmqpBroker } from '../support/amqp-broker.ts'
 import { type AmqpPeer, composite, encode, frameBytes, headers, t, type Wired } from '../support/amqp-peer.ts'
-import { randomOf, startSeed } from '../support/seed.ts'
+import { drawsOf, startSeed } from '../support/seed.ts'
 import { malformed } from '../vectors/amqp/malformed.ts'
 
 const environment: { readonly FUZZ_FRAMES?: string } = process.env
@@ -10,19 +10,7 @@ const frameCount = Number(environment.FUZZ_FRAMES ?? 20_000)
 const framesPerPeer = 40
 
 const seed = startSeed()
-const rng = randomOf(seed)
-
-function below(limit: number): number {
-  return Math.floor(rng() * limit)
-}
-
-function chance(percent: number): boolean {
-  return rng() * 100 < percent
-}
-
-function pick<T>(values: readonly T[]): T {
-  return values[below(values.length)] as T
-}
+const { below, chance, pick } = drawsOf(seed)
 
 const words = [
   'queue://a',

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import type { Version } from '../../protocols/stomp/headers.ts'
 import { headerNames } from '../../protocols/stomp/headers.ts'
 import type { FrameLimits } from '../../protocols/stomp/limits.ts'
-import { startSeed } from '../support/seed.ts'
+import { type Draws, drawsOf, startSeed } from '../support/seed.ts'
 import type { Outcome, PlainFrame } from '../vectors/stomp/vector.ts'
 import { decode } from '../vectors/stomp/vector.ts'
 
@@ -23,31 +23,6 @@ const limits: FrameLimits = {
   bodyBytesMax: 3000,
 }
 
-/** A sequence of numbers that the seed decides (mulberry32). */
-class Random {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0
-  }
-
-  /** An integer from 0 to below `limit`. */
-  below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit)
-  }
-
-  chance(percent: number): boolean {
-    return this.below(100) < percent
-  }
-
-  pick<T>(values: readonly T[]): T {
-    return values[this.below(values.length)] as T
-  }
-}
-
 /** Frames as bytes, and what a decoder should make of them. */
 interface Stream {
   readonly version: Version
@@ -63,7 +38,7 @@ const withoutBody = ['SUBSCRIBE', 'UNSUBSCRIBE', 'ACK', 'NACK', 'BEGIN', 'COMMIT
 const oddNames = ['hasOwnProperty', 'constructor', 'toString', '__proto__', 'foo', 'Destination', 'x', 'né', 'a b', '€']
 const characters = ['a', 'b', '1', '/', ' ', '.', '-', 'é', '€', '😀', ':', '\\', '\n', '\r', '\t', 'n', 'c', 'r']
 
-function makeStream(random: Random): Stream {
+function makeStream(random: Draws): Stream {
   const version = random.pick(['1.0', '1.1', '1.2'] as const)
   const parts: Buffer[] = []
   const frames: PlainFrame[] = []
@@ -89,7 +64,7 @@ function makeStream(random: Random): Stream {
   return { version, bytes: Buffer.concat(parts), frames, heartBeats, forStompit }
 }
 
-function makeHeader(random: Random, version: Version): [name: string, value: string] {
+function makeHeader(random: Draws, version: Version): [name: string, value: string] {
   const name = random.chance(70)
     ? random.pick(headerNames.names.slice(1).filter((name) => name !== 'content-length'))
     : random.chance(60)
@@ -100,13 +75,13 @@ function makeHeader(random: Random, version: Version): [name: string, value: str
   return [name.replaceAll(/[:\n\r]/g, '.'), value.replaceAll(/[\n\r]/g, '.').replaceAll(/^ +| +$/g, '')]
 }
 
-function makeText(random: Random, lengthMax: number): string {
+function makeText(random: Draws, lengthMax: number): string {
   let text = ''
   for (let length = random.below(lengthMax); length > 0; length--) text += random.pick(characters)
   return text
 }
 
-function makeBody(random: Random): Buffer {
+function makeBody(random: Draws): Buffer {
   const body = Buffer.alloc(random.below(random.chance(10) ? 1000 : 40))
   for (let at = 0; at < body.length; at++) body[at] = random.chance(90) ? 32 + random.below(90) : random.below(256)
   return body
@@ -131,7 +106,7 @@ const lines = [
 ]
 
 /** The same bytes with some of them changed, cut out, doubled or put in. */
-function mutate(random: Random, bytes: Buffer): Buffer {
+function mutate(random: Draws, bytes: Buffer): Buffer {
   let mutated = bytes
   for (let times = 1 + random.below(3); times > 0; times--) {
     const at = random.below(mutated.length + 1)
@@ -171,7 +146,7 @@ function mutate(random: Random, bytes: Buffer): Buffer {
   return mutated
 }
 
-function makeCuts(random: Random, length: number): number[] {
+function makeCuts(random: Draws, length: number): number[] {
   if (random.chance(10)) return Array.from({ length }, (_, index) => index)
   return Array.from({ length: random.below(8) }, () => random.below(length + 1)).sort((a, b) => a - b)
 }
@@ -179,7 +154,7 @@ function makeCuts(random: Random, length: number): number[] {
 type Decode = (bytes: Buffer, version: Version, cuts: readonly number[], limits: FrameLimits) => Outcome
 
 /** Throws if the decoder does not read a stream as it was made, or a mutated one differently when it is cut. */
-function check(stream: Stream, mutated: Buffer, random: Random, decoded: Decode): void {
+function check(stream: Stream, mutated: Buffer, random: Draws, decoded: Decode): void {
   const { version, bytes, frames, heartBeats } = stream
   const wanted = JSON.stringify({ frames, heartBeats, errors: [] })
   for (const cuts of [[], makeCuts(random, bytes.length)]) {
@@ -254,7 +229,7 @@ it(`reads ${frameCount} frames, and as many mutated ones, in the same way howeve
   timeout: 3_600_000,
 }, () => {
   console.log(`FUZZ_SEED=${seed} FUZZ_FRAMES=${frameCount}`)
-  const random = new Random(seed)
+  const random = drawsOf(seed)
   let frames = 0
   let refused = 0
   let before = 0
@@ -282,7 +257,7 @@ it(`reads ${frameCount} frames, and as many mutated ones, in the same way howeve
 })
 
 it('reads well-formed frames as stompit does', { timeout: 3_600_000 }, async () => {
-  const random = new Random(seed ^ 0x5ca1ab1e)
+  const random = drawsOf(seed ^ 0x5ca1ab1e)
   const wanted = Math.min(differentialMax, Math.ceil(frameCount / differentialEvery))
   let frames = 0
   while (frames < wanted) {
@@ -326,7 +301,7 @@ it('the checks notice a decoder that is wrong', () => {
     },
   }
   for (const [how, decoded] of Object.entries(wrong)) {
-    const random = new Random(1)
+    const random = drawsOf(1)
     const run = () => {
       for (let times = 0; times < 3000; times++) {
         const stream = makeStream(random)

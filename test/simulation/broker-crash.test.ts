@@ -7,7 +7,17 @@ import type { JournalSizes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { Segments } from '../../src/store/segments.ts'
 import type { OwnerRecord } from '../../src/store/store.ts'
-import { closeOrHalt, crashSizes, goOn, openOrCrash, TailLosingDisk, Violation } from '../support/crash.ts'
+import {
+  type CrashSimulation,
+  closeOrHalt,
+  crashAgain,
+  crashSizes,
+  goOn,
+  openOrCrash,
+  seeded,
+  TailLosingDisk,
+  Violation,
+} from '../support/crash.ts'
 import { policyRule } from '../support/policy-rule.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
@@ -113,14 +123,13 @@ const policies = [
 ]
 
 /** A broker that crashes again and again, with clients that do something at random, and what must be true of it. */
-class Simulation {
+class Simulation implements CrashSimulation {
   readonly statistics: Statistics
   readonly #sizes: JournalSizes
-  readonly #random: Random
+  readonly random: Random
   readonly #clock: VirtualClock
   readonly #items: Map<string, Item>
   readonly #firstSeen: Map<string, number>
-  #disk: SimulatedDisk
   #store: WatchedStore
   #test: TestBroker | undefined
   #clients: Client[]
@@ -130,15 +139,14 @@ class Simulation {
   #lastNumber: number
   #run: number
 
-  constructor(disk: SimulatedDisk, random: Random, statistics: Statistics, sizesGiven: JournalSizes) {
+  constructor(random: Random, statistics: Statistics, sizesGiven: JournalSizes) {
     this.statistics = statistics
     this.#sizes = sizesGiven
-    this.#random = random
+    this.random = random
     this.#clock = new VirtualClock()
     this.#items = new Map()
     this.#firstSeen = new Map()
-    this.#disk = disk
-    this.#store = new WatchedStore(disk, this.#clock, sizesGiven)
+    this.#store = new WatchedStore(new SimulatedDisk(), this.#clock, sizesGiven)
     this.#test = undefined
     this.#clients = []
     this.#held = []
@@ -147,41 +155,17 @@ class Simulation {
     this.#run = 0
   }
 
-  async run(rounds: number): Promise<void> {
-    for (let round = 0; round < rounds; round += 1) {
-      await this.#round()
-      this.#disk = this.#disk.after(this.#random() < 0.4 ? 'kill' : 'power loss', this.#random)
-      this.statistics.crashes += 1
-    }
-    await this.#open(Number.POSITIVE_INFINITY)
-    await this.#drain()
-  }
-
-  async #round(): Promise<void> {
-    const opened = await this.#open(
-      this.#run === 0 ? Number.POSITIVE_INFINITY : this.#disk.operations + this.#pick(250),
-    )
-    if (!opened) {
-      this.statistics.crashesWhileOpening += 1
-      return
-    }
-    this.#disk.crashAfter = this.#disk.operations + this.#pick(400)
-    for (let step = 0; !this.#disk.isCrashed; step += 1) {
-      if (step > 20_000) throw new Violation('the broker has come to a halt')
-      this.#step()
-      await this.#turn()
-    }
-  }
-
-  /** False if it crashed while opening. */
-  async #open(crashAfter: number): Promise<boolean> {
+  async open(disk: SimulatedDisk, crashAfter: number): Promise<boolean> {
     this.#run += 1
     this.#held = []
     this.#arrived = []
     this.#clients = []
-    const store = new WatchedStore(this.#disk, this.#clock, this.#sizes)
-    const test = await openOrCrash(this.#disk, crashAfter, { store, clock: this.#clock, policies })
-    if (test === undefined) return false
+    const store = new WatchedStore(disk, this.#clock, this.#sizes)
+    const test = await openOrCrash(disk, disk.operations + crashAfter, { store, clock: this.#clock, policies })
+    if (test === undefined) {
+      this.statistics.crashesWhileOpening += 1
+      return false
+    }
     this.#store = store
     this.#test = test
     await this.#check()
@@ -209,11 +193,11 @@ class Simulation {
   }
 
   #pick(count: number): number {
-    return Math.floor(this.#random() * count)
+    return Math.floor(this.random() * count)
   }
 
-  #step(): void {
-    const random = this.#random
+  step(): void {
+    const random = this.random
     const client = this.#clients[this.#pick(this.#clients.length)] as Client
     const chance = random()
     if (chance < 0.35) for (let count = 1 + this.#pick(6); count > 0; count -= 1) this.#send(client, undefined)
@@ -227,7 +211,7 @@ class Simulation {
   }
 
   #send(client: Client, transaction: BrokerTransaction | undefined, group?: object): readonly Item[] {
-    const random = this.#random
+    const random = this.random
     this.#lastNumber += 1
     const number = this.#lastNumber
     const isTopic = random() < 0.2
@@ -275,7 +259,7 @@ class Simulation {
     const items: Item[] = []
     for (let count = 1 + this.#pick(4); count > 0; count -= 1) items.push(...this.#send(client, transaction, group))
     const sures = this.#settleSome(transaction, client)
-    if (this.#random() < 0.2) {
+    if (this.random() < 0.2) {
       transaction.abort()
       for (const item of items) this.#items.delete(`${item.home} ${item.number}`)
       return
@@ -293,13 +277,13 @@ class Simulation {
   #changeConsumers(client: Client): void {
     const at = client.consumers.findIndex(({ place }) => place.startsWith('queue/'))
     const found = client.consumers[at]
-    if (found !== undefined && this.#random() < 0.5) {
+    if (found !== undefined && this.random() < 0.5) {
       this.#held = this.#held.filter(({ consumer }) => consumer !== found.consumer)
       client.consumers.splice(at, 1)
       found.consumer.subscription.close()
       return
     }
-    const place = this.#random() < 0.15 ? 'queue/DLQ.q.a' : (queues[this.#pick(2)] as string)
+    const place = this.random() < 0.15 ? 'queue/DLQ.q.a' : (queues[this.#pick(2)] as string)
     this.#subscribe(client, `queue://${place.slice('queue/'.length)}`, place)
   }
 
@@ -308,7 +292,7 @@ class Simulation {
     const sures: (() => void)[] = []
     const kept: Held[] = []
     for (const held of this.#held) {
-      if (held.client !== client || this.#random() < 0.4) {
+      if (held.client !== client || this.random() < 0.4) {
         kept.push(held)
         continue
       }
@@ -317,7 +301,7 @@ class Simulation {
         sures.push(...this.#settle(held, accepted, transaction))
         continue
       }
-      const chance = this.#random()
+      const chance = this.random()
       const isOfQueue = this.#placeOf(held).startsWith('queue/')
       const rejected: Outcome = { kind: 'rejected', reason: 'no' }
       const outcome =
@@ -384,8 +368,8 @@ class Simulation {
   }
 
   /** Lets the broker and the disk go on a little, and looks at what has come. */
-  async #turn(): Promise<void> {
-    await goOn(this.#opened, this.#random)
+  async turn(): Promise<void> {
+    await goOn(this.#opened, this.random)
     for (const client of this.#clients) {
       while ((client.pending[0]?.send ?? Number.POSITIVE_INFINITY) <= client.client.confirmedUpTo) {
         client.pending.shift()?.sure()
@@ -484,7 +468,7 @@ class Simulation {
   }
 
   /** Takes everything that is left. */
-  async #drain(): Promise<void> {
+  async end(): Promise<void> {
     const client = this.#clients[2] as Client
     for (const place of [...queues, 'queue/DLQ.q.a', 'queue/DLQ.q.b']) {
       this.#subscribe(client, `queue://${place.slice('queue/'.length)}`, place, { credit: 100_000 })
@@ -492,7 +476,7 @@ class Simulation {
     for (const one of this.#clients) for (const { consumer } of one.consumers) consumer.subscription.addCredit(100_000)
     for (let idle = 0, turns = 0; idle < 6; turns += 1) {
       if (turns > 20_000) throw new Violation('there is no end to what is delivered')
-      await this.#turn()
+      await this.turn()
       await new Promise(setImmediate)
       idle = this.#held.length === 0 ? idle + 1 : 0
       for (const held of this.#held.splice(0)) {
@@ -531,12 +515,9 @@ async function simulate(
   statistics: Statistics,
   sizesGiven = crashSizes,
 ): Promise<void> {
-  try {
-    await new Simulation(disk, randomOf(seed), statistics, sizesGiven).run(roundsPerSeed)
-  } catch (error) {
-    if (!(error instanceof Violation)) throw error
-    throw new Violation(`${error.message}, FUZZ_SEED=${seed}`)
-  }
+  const simulation = new Simulation(randomOf(seed), statistics, sizesGiven)
+  await seeded(seed, () => crashAgain(simulation, disk, roundsPerSeed))
+  statistics.crashes += roundsPerSeed
 }
 
 /** The first violation that a seed leads to; with CRASHES all of them. */

@@ -1,7 +1,16 @@
 import { expect, test } from 'vitest'
 import { BrokerError } from '../../src/errors.ts'
 import type { Delivery, SendNumber } from '../../src/session.ts'
-import { closeOrHalt, goOn, openOrCrash, TailLosingDisk, Violation } from '../support/crash.ts'
+import {
+  type CrashSimulation,
+  closeOrHalt,
+  crashAgain,
+  foundWithLostTails,
+  goOn,
+  openOrCrash,
+  seeded,
+  Violation,
+} from '../support/crash.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type Random, SimulatedDisk } from '../support/simulated-disk.ts'
 import type { TestBroker, TestClient } from '../support/test-broker.ts'
@@ -32,14 +41,12 @@ interface Pending {
 }
 
 /** A broker that crashes again and again while its retained messages are replaced and cleared. */
-class Simulation {
-  crashes: number
+class Simulation implements CrashSimulation {
   /** Messages that were there after a crash, and copies of them in subscriptions. */
   found: number
   copies: number
-  readonly #random: Random
+  readonly random: Random
   readonly #clock: VirtualClock
-  #disk: SimulatedDisk
   #test: TestBroker | undefined
   #clients: TestClient[]
   /** What was there when the broker was opened, what came after, and how much of that is known to be on disk. */
@@ -50,13 +57,11 @@ class Simulation {
   #lates: Late[]
   #lastNumber: number
 
-  constructor(seed: number, disk: SimulatedDisk) {
-    this.crashes = 0
+  constructor(seed: number) {
     this.found = 0
     this.copies = 0
-    this.#random = randomOf(seed)
+    this.random = randomOf(seed)
     this.#clock = new VirtualClock()
-    this.#disk = disk
     this.#test = undefined
     this.#clients = []
     this.#before = new Map()
@@ -67,29 +72,17 @@ class Simulation {
     this.#lastNumber = 0
   }
 
-  async run(): Promise<void> {
-    for (let round = 0; round < roundsPerSeed; round += 1) {
-      const isOpen = await this.#open(round === 0 ? Number.POSITIVE_INFINITY : this.#pick(250))
-      if (isOpen) this.#disk.crashAfter = this.#disk.operations + this.#pick(400)
-      for (let step = 0; isOpen && !this.#disk.isCrashed; step += 1) {
-        if (step > 20_000) throw new Violation('the broker has come to a halt')
-        this.#step()
-        await this.#turn()
-      }
-      this.#disk = this.#disk.after(this.#random() < 0.4 ? 'kill' : 'power loss', this.#random)
-      this.crashes += 1
-    }
-    await this.#open(Number.POSITIVE_INFINITY)
-    await closeOrHalt(this.#opened)
-  }
-
-  async #open(crashAfter: number): Promise<boolean> {
-    this.#test = await openOrCrash(this.#disk, this.#disk.operations + crashAfter, { clock: this.#clock })
+  async open(disk: SimulatedDisk, crashAfter: number): Promise<boolean> {
+    this.#test = await openOrCrash(disk, disk.operations + crashAfter, { clock: this.#clock })
     if (this.#test === undefined) return false
     this.#clients = names.map((name) => this.#opened.connect(name))
     await this.#checkRetained()
     for (const late of this.#lates.splice(0)) await this.#checkLate(late)
     return true
+  }
+
+  async end(): Promise<void> {
+    await closeOrHalt(this.#opened)
   }
 
   get #opened(): TestBroker {
@@ -98,18 +91,18 @@ class Simulation {
   }
 
   #pick(count: number): number {
-    return Math.floor(this.#random() * count)
+    return Math.floor(this.random() * count)
   }
 
-  #step(): void {
+  step(): void {
     const client = this.#clients[this.#pick(2)] as TestClient
-    const chance = this.#random()
+    const chance = this.random()
     if (chance < 0.6) this.#publish(client)
     else if (chance < 0.75) this.#transact(client)
     else if (chance < 0.8) this.#subscribe(client)
     // What else is written makes room for itself among the segments.
     else client.send('queue://other', 'x'.repeat(this.#pick(900)), { durable: true })
-    if (this.#random() < 0.1) this.#clock.advance(this.#pick(40_000))
+    if (this.random() < 0.1) this.#clock.advance(this.#pick(40_000))
   }
 
   #publish(client: TestClient): void {
@@ -121,16 +114,16 @@ class Simulation {
     const transaction = client.session.begin()
     if (transaction instanceof BrokerError) throw new Violation(transaction.message)
     const step = Array.from({ length: 1 + this.#pick(4) }, () => this.#send(client, transaction).change)
-    if (this.#random() < 0.2) transaction.abort()
+    if (this.random() < 0.2) transaction.abort()
     else this.#took(client, transaction.commit(), step)
   }
 
   #send(client: TestClient, transaction: Parameters<TestClient['session']['send']>[1]) {
     this.#lastNumber += 1
     const topic = `r.${topics[this.#pick(topics.length)] as string}`
-    const chance = this.#random()
+    const chance = this.random()
     // An empty one clears; one that is not durable takes the place of what is on disk, and is not there itself.
-    const length = this.#random() < 0.05 ? 3_000 + this.#pick(9_000) : this.#pick(300)
+    const length = this.random() < 0.05 ? 3_000 + this.#pick(9_000) : this.#pick(300)
     const text = chance < 0.2 ? '' : `${this.#lastNumber}:${'x'.repeat(length)}`
     const durable = chance < 0.9
     const message = client.message(`topic://${topic}`, text, { durable, retain: true })
@@ -163,8 +156,8 @@ class Simulation {
     this.#pending.push({ client, send: client.session.sync(), sure })
   }
 
-  async #turn(): Promise<void> {
-    await goOn(this.#opened, this.#random)
+  async turn(): Promise<void> {
+    await goOn(this.#opened, this.random)
     this.#pending = this.#pending.filter(({ client, send, sure }) => {
       if (send > client.confirmedUpTo) return true
       sure()
@@ -244,19 +237,16 @@ function textOf(content: Uint8Array): string {
 }
 
 async function simulate(seed: number, disk = new SimulatedDisk()): Promise<Simulation> {
-  const simulation = new Simulation(seed, disk)
-  await simulation.run().catch((error: unknown) => {
-    if (!(error instanceof Violation)) throw error
-    throw new Violation(`${error.message}, FUZZ_SEED=${seed}`)
-  })
+  const simulation = new Simulation(seed)
+  await seeded(seed, () => crashAgain(simulation, disk, roundsPerSeed))
   return simulation
 }
 
 test(`what is retained outlives ${crashesWanted} crashes once it is confirmed, and what is cleared stays cleared`, async () => {
   const sum = { crashes: 0, found: 0, copies: 0 }
   for (let seed = startSeed(); sum.crashes < crashesWanted; seed += 1) {
-    const { crashes, found, copies } = await simulate(seed)
-    sum.crashes += crashes
+    const { found, copies } = await simulate(seed)
+    sum.crashes += roundsPerSeed
     sum.found += found
     sum.copies += copies
   }
@@ -265,11 +255,7 @@ test(`what is retained outlives ${crashesWanted} crashes once it is confirmed, a
 }, 120_000)
 
 test('the same simulation finds the fault of a recovery that does not flush the tail it has found', async () => {
-  let found: unknown
-  for (let seed = 1; seed <= 40 && found === undefined; seed += 1) {
-    await simulate(seed, new TailLosingDisk()).catch((error: unknown) => {
-      found = error
-    })
-  }
-  expect(String(found)).toMatch(/what is retained is not|is lost|cannot be opened|has not what/)
+  expect(String(await foundWithLostTails(simulate))).toMatch(
+    /what is retained is not|is lost|cannot be opened|has not what/,
+  )
 }, 60_000)

@@ -33,6 +33,58 @@ export const crashSizes: JournalSizes = {
 
 const turnsMax = 20_000
 
+/** A broker over one disk after the other, those who use it, and what they know of what it must have kept. */
+export interface CrashSimulation {
+  readonly random: Random
+  /** False if the broker has crashed before it was open. */
+  open(disk: SimulatedDisk, crashAfter: number): Promise<boolean>
+  /** Somebody does something. */
+  step(): void
+  turn(): Promise<void>
+  /** The broker is open and crashes no more. */
+  end(): Promise<void>
+}
+
+/** Has it crash so often, while it is opened or at work, and open once more. */
+export async function crashAgain(simulation: CrashSimulation, disk: SimulatedDisk, times: number): Promise<void> {
+  const { random } = simulation
+  const pick = (count: number): number => Math.floor(random() * count)
+  let current = disk
+  for (let round = 0; round < times; round += 1) {
+    const isOpen = await simulation.open(current, round === 0 ? Number.POSITIVE_INFINITY : pick(250))
+    if (isOpen) current.crashAfter = current.operations + pick(400)
+    for (let step = 0; isOpen && !current.isCrashed; step += 1) {
+      if (step > turnsMax) throw new Violation('the broker has come to a halt')
+      simulation.step()
+      await simulation.turn()
+    }
+    current = current.after(random() < 0.4 ? 'kill' : 'power loss', random)
+  }
+  await simulation.open(current, Number.POSITIVE_INFINITY)
+  await simulation.end()
+}
+
+/** Names the seed of a violation. */
+export async function seeded<T>(seed: number, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error
+    throw new Violation(`${error.message}, FUZZ_SEED=${seed}`)
+  }
+}
+
+/** What a simulation finds first of a recovery that does not flush the tail; `undefined` if 40 seeds find nothing. */
+export async function foundWithLostTails(simulate: (seed: number, disk: SimulatedDisk) => Promise<unknown>) {
+  let found: unknown
+  for (let seed = 1; seed <= 40 && found === undefined; seed += 1) {
+    await simulate(seed, new TailLosingDisk()).catch((error: unknown) => {
+      found = error
+    })
+  }
+  return found
+}
+
 /** A broker on what a disk has, which may crash after so many operations. Undefined if it does before the broker is open. */
 export async function openOrCrash(
   disk: SimulatedDisk,

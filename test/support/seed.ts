@@ -14,6 +14,28 @@ export function randomOf(seed: number): () => number {
   }
 }
 
+/** What a random test draws. */
+export interface Draws {
+  /** A number in [0, 1). */
+  random(): number
+  /** A whole number from 0 to below `limit`. */
+  below(limit: number): number
+  chance(percent: number): boolean
+  pick<T>(values: readonly T[]): T
+}
+
+/** Draws that the seed decides; none needs its `this`. */
+export function drawsOf(seed: number): Draws {
+  const random = randomOf(seed)
+  const below = (limit: number): number => Math.floor(random() * limit)
+  return {
+    random,
+    below,
+    chance: (percent) => random() * 100 < percent,
+    pick: <T>(values: readonly T[]) => values[below(values.length)] as T,
+  }
+}
+
 /** What random tests start from: 1, so that they do the same each time; the number of FUZZ_SEED; or a new one if it is "random". */
 export function startSeed(): number {
   const given = environment.FUZZ_SEED ?? '1'

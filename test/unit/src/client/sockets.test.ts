@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type ClientOptions, type Connection, connect } from '../../../../src/client.ts'
 import { startTestBroker, type TestBroker } from '../../../../src/testing.ts'
 import { testCertificate, testKey } from '../../../support/certificate.ts'
+import { exchange } from '../../../support/exchange.ts'
 
 let broker: TestBroker
 let servers: Server[]
@@ -56,31 +57,15 @@ async function connected(url: string, options: ClientOptions = {}): Promise<Conn
   return await connect(url, { tls: { ca: testCertificate }, ...options })
 }
 
-/** A long message and many short ones, there and back. */
-async function exchange(client: Connection): Promise<void> {
-  const queue = client.queue('q')
-  const body = new Uint8Array(3_000_000).fill(7)
-  await queue.send(body)
-  await Promise.all(Array.from({ length: 200 }, (_, index) => queue.send(String(index))))
-  let count = 0
-  for await (const message of queue.consume()) {
-    if (count === 0) expect(Buffer.compare(message.bytes, body)).toBe(0)
-    else expect(message.text).toBe(String(count - 1))
-    await message.accept()
-    count += 1
-    if (count === 201) break
-  }
-}
-
 describe('tls://', () => {
   test.each(['localhost', '127.0.0.1'])('carries the protocol to %s', async (host) => {
     await using client = await connected(`tls://${host}:${await secured('native')}`)
-    await exchange(client)
+    await exchange(client, 200)
   })
 
   test('wss:// does so too', async () => {
     await using client = await connected(`wss://127.0.0.1:${await secured('ws')}`)
-    await exchange(client)
+    await exchange(client, 200)
   })
 
   test('is one of the URLs of failover:, and comes back when it is lost', async () => {
@@ -111,7 +96,7 @@ describe('tls://', () => {
     const port = await secured('native', { requestCert: true, rejectUnauthorized: true, ca: testCertificate })
     const own = { ca: testCertificate, cert: testCertificate, key: testKey }
     await using client = await connected(`tls://localhost:${port}`, { tls: own })
-    await exchange(client)
+    await exchange(client, 200)
   })
 
   test('says what is wrong when no TLS is spoken there', async () => {
@@ -128,7 +113,7 @@ describe('unix://', () => {
       { path },
     )
     await using client = await connected(`unix://${path}`)
-    await exchange(client)
+    await exchange(client, 200)
   })
 
   test('says where nobody listens', async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { connect } from '../../../../src/client.ts'
 import { startTestBroker, type TestBroker } from '../../../../src/testing.ts'
+import { exchange } from '../../../support/exchange.ts'
 
 let broker: TestBroker
 
@@ -12,18 +13,7 @@ afterEach(() => broker.close())
 
 test('the protocol is spoken over a WebSocket, in parts and both ways', async () => {
   await using client = await connect(broker.url('ws'))
-  const queue = client.queue('q')
-  const body = new Uint8Array(3_000_000).fill(7)
-  await queue.send(body)
-  await Promise.all(Array.from({ length: 1000 }, (_, index) => queue.send(String(index))))
-  let count = 0
-  for await (const message of queue.consume()) {
-    if (count === 0) expect(Buffer.compare(message.bytes, body)).toBe(0)
-    else expect(message.text).toBe(String(count - 1))
-    await message.accept()
-    count += 1
-    if (count === 1001) break
-  }
+  await exchange(client, 1000)
 })
 
 test('a WebSocket that nobody answers is refused with a sentence', async () => {
