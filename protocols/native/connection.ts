@@ -51,6 +51,11 @@ export interface Shared {
   readonly facts: SectionFacts
 }
 
+/** Messages shorter than this are copied: together they need less memory than each in its own. */
+const copiedBytesBelow = 4096
+/** What a longer one may keep alive, in times of its size. */
+const pinnedMax = 4
+
 /** Silent for this many heart-beats, the peer is given up. */
 const heartBeatsMissed = 3
 
@@ -360,7 +365,8 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     const address = link.address ?? this.#addresses.of(facts.to)
     if (address instanceof BrokerError) return address
     if (source === undefined) return new BrokerError('deleted', 'the producer is closed')
-    const content = this.#decoder.isAlone ? section.bytes.subarray(start, section.end) : copyOf(section, start)
+    const mayStay = this.#decoder.isAlone || isLargeIn(section, start)
+    const content = mayStay ? section.bytes.subarray(start, section.end) : copyOf(section, start)
     return new Message({
       address,
       format: nativeFormat,
@@ -420,6 +426,11 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
 
 function allocate(bytes: number): Uint8Array {
   return Buffer.allocUnsafe(bytes)
+}
+
+/** A long message keeps the memory of what it came in, if that is not much more than it would need for itself. */
+function isLargeIn({ bytes, end }: Cursor, start: number): boolean {
+  return end - start >= copiedBytesBelow && (end - start) * pinnedMax >= bytes.buffer.byteLength
 }
 
 /** A copy: the chunk is as large as the socket likes, and the message may stay. */

@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Flag, FrameType } from '../../../../protocols/native/frame.ts'
 import { defaultNativeOptions } from '../../../../protocols/native/options.ts'
+import { plainHead, writeHead } from '../../../../protocols/native/section.ts'
+import { beginFrame, endFrame, writeVarint } from '../../../../protocols/native/writer.ts'
+import { Address } from '../../../../src/address.ts'
+import type { Queue } from '../../../../src/broker/queue.ts'
 import { NativeBroker } from '../../../support/native-broker.ts'
 import { RawNative } from '../../../support/raw-native.ts'
 
@@ -319,6 +323,34 @@ describe('SPEC 5, producers', () => {
     const rejections = frames.flatMap(({ rejections: some }) => (some ?? []) as { seq: number; code: number }[])
     expect(rejections).toMatchObject([{ seq: 2, code: 301 }])
   })
+})
+
+test('a message keeps no more memory than four times its own', async () => {
+  await using roomy = await NativeBroker.open()
+  const raw = await RawNative.open(roomy)
+  raw.producer(1, 1)
+  await raw.next('ok')
+  const bodies = [100, 9000, 14_000, 30_000].map((length, index) => Buffer.alloc(length, index))
+  raw.write((sink) => {
+    for (const [index, body] of bodies.entries()) {
+      sink.reserve(64)
+      const start = sink.position
+      beginFrame(sink, FrameType.send, 0)
+      writeVarint(sink, 1)
+      writeVarint(sink, index + 1)
+      writeHead(sink, { ...plainHead, kind: 1 })
+      sink.write(body)
+      endFrame(sink, start)
+    }
+  })
+  await raw.all()
+  const queue = roomy.broker.find(Address.must('queue', 'q')) as Queue
+  const contents = [...queue.residents()].map(({ message }) => message.content)
+  expect(contents.map((content) => Buffer.from(content.subarray(4)))).toEqual(bodies)
+  const [short, ...long] = contents.map(({ buffer, length }) => buffer.byteLength / length)
+  for (const times of long) expect(times).toBeLessThanOrEqual(4)
+  // Node cuts what is short from pieces of 8 KiB.
+  expect(short).toBeLessThanOrEqual(8192 / 104)
 })
 
 describe('SPEC 5.4, parts', () => {
