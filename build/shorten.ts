@@ -4,8 +4,10 @@ import {
   type BlockStatement,
   type ClassBody,
   type Identifier,
+  type MethodDefinition,
   type PrivateIdentifier,
   parse,
+  type VariableDeclaration,
 } from 'acorn'
 
 interface Edit {
@@ -26,8 +28,10 @@ const letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_$'
  * The code with short members. A private one becomes a plain one that no other member of its class is called; the same letter
  * serves in many classes, since only their own code can have named it. One that is not private has the same name everywhere.
  */
-export function shortened(code: string, kept: ReadonlySet<string>): string {
+export function shortened(code: string, keptAnyway: ReadonlySet<string>): string {
   const found = new Found(parse(code, { ecmaVersion: 2022, sourceType: 'module' }))
+  // What a program also says in a string it may look up by it.
+  const kept = new Set([...keptAnyway, ...found.strings])
   const lettersOfPrivate = new Map<string, string>()
   const taken = new Map<ClassBody, Set<string>>()
   for (const { name, classes } of byCount(found.privateNames.values())) {
@@ -42,10 +46,15 @@ export function shortened(code: string, kept: ReadonlySet<string>): string {
   for (const { name } of byCount(found.names.values())) {
     if (!kept.has(name)) others.set(name, free.next().value)
   }
-  const edits: Edit[] = found.dropped.map(({ start, end }) => ({ start, end, text: '' }))
+  // What nobody calls by its name, and nobody outside knows, is not called.
+  const uncalled = found.methods.filter(({ key }) => {
+    return key.type === 'Identifier' && !kept.has(key.name) && found.names.get(key.name)?.count === 1
+  })
+  const edits: Edit[] = [...found.dropped, ...uncalled].map(({ start, end }) => ({ start, end, text: '' }))
   for (const { name, start, end } of found.privateUses) {
     edits.push({ start, end, text: lettersOfPrivate.get(name) ?? '' })
   }
+  for (const { start } of found.constants) edits.push({ start, end: start + 'const'.length, text: 'let' })
   for (const { node, isShorthand } of found.uses) {
     const text = others.get(node.name)
     if (text === undefined) continue
@@ -61,15 +70,22 @@ class Found {
   readonly privateUses: PrivateIdentifier[]
   readonly names: Map<string, { readonly name: string; count: number }>
   readonly uses: { readonly node: Identifier; readonly isShorthand: boolean }[]
+  readonly methods: MethodDefinition[]
+  readonly strings: string[]
   /** Declarations of private fields, and statements of constructors, that say nothing any more. */
   readonly dropped: { readonly start: number; readonly end: number }[]
+  /** Declarations that may as well be those of variables, of which one word is enough. */
+  readonly constants: VariableDeclaration[]
 
   constructor(program: AnyNode) {
     this.privateNames = new Map()
     this.privateUses = []
     this.names = new Map()
     this.uses = []
+    this.methods = []
+    this.strings = []
     this.dropped = []
+    this.constants = []
     this.#visit(program, undefined)
   }
 
@@ -83,7 +99,10 @@ class Found {
       const isDeclaration = node.type === 'PropertyDefinition' && (node.value ?? undefined) === undefined
       if (isDeclaration && node.key.type === 'PrivateIdentifier') this.dropped.push(node)
     }
+    if (node.type === 'Literal' && typeof node.value === 'string') this.strings.push(node.value)
+    if (node.type === 'VariableDeclaration' && node.kind === 'const') this.constants.push(node)
     if (node.type === 'MethodDefinition' && node.kind === 'constructor') this.#dropUndefined(node.value.body)
+    if (node.type === 'MethodDefinition') this.methods.push(node)
     const inner = node.type === 'ClassBody' ? node : body
     for (const child of childrenOf(node)) this.#visit(child, inner)
   }

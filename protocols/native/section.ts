@@ -112,48 +112,60 @@ export function putPlainHead(buffer: Uint8Array, at: number, kind: Kind, persist
 }
 
 /** Writes the head of a section; the body goes behind it. Throws a RangeError for what has no place in one. */
-export function writeHead(sink: ByteSink, head: SectionHead): void {
-  writeByte(sink, head.kind)
-  writeU16(sink, bitsOf(head))
-  if (head.priority !== priorityNormal) writeByte(sink, head.priority)
-  if (head.expiresAt > 0) writeVarint(sink, head.expiresAt)
-  if (head.timestamp > 0) writeVarint(sink, head.timestamp)
-  if (head.messageId !== undefined) writeString(sink, head.messageId)
-  if (head.correlationId !== undefined) writeValue(sink, head.correlationId)
-  if (head.replyTo !== undefined) writeString(sink, head.replyTo)
-  if (head.subject !== undefined) writeString(sink, head.subject)
-  if (head.groupId !== undefined) {
-    writeString(sink, head.groupId)
-    writeVarint(sink, head.groupSequence)
-  }
-  if (head.contentType !== undefined) writeString(sink, head.contentType)
-  if (head.deliverAt > 0) writeVarint(sink, head.deliverAt)
-  if (head.contentEncoding !== undefined) writeString(sink, head.contentEncoding)
-  if (head.traceparent !== undefined) writeString(sink, head.traceparent)
-  if (head.userId !== undefined) writeString(sink, head.userId)
-  if (head.to !== undefined) writeString(sink, head.to)
-  writeProperties(sink, head.properties)
+export function writeHead(bytes: GrowingBytes, head: SectionHead): void {
+  writeByte(bytes, head.kind)
+  const at = bytes.position
+  writeU16(bytes, 0)
+  const bits =
+    (head.persistent ? Bit.persistent : 0) |
+    (head.priority === priorityNormal ? 0 : writePriority(bytes, head.priority)) |
+    writeNumber(bytes, Bit.expiresAt, head.expiresAt) |
+    writeNumber(bytes, Bit.timestamp, head.timestamp) |
+    writeText(bytes, Bit.messageId, head.messageId) |
+    (head.correlationId === undefined ? 0 : writeCorrelationId(bytes, head.correlationId)) |
+    writeText(bytes, Bit.replyTo, head.replyTo) |
+    writeText(bytes, Bit.subject, head.subject) |
+    writeGroup(bytes, head) |
+    writeText(bytes, Bit.contentType, head.contentType) |
+    writeNumber(bytes, Bit.deliverAt, head.deliverAt) |
+    writeText(bytes, Bit.contentEncoding, head.contentEncoding) |
+    writeText(bytes, Bit.traceparent, head.traceparent) |
+    writeText(bytes, Bit.userId, head.userId) |
+    (head.retain ? Bit.retain : 0) |
+    writeText(bytes, Bit.to, head.to)
+  bytes.buffer[at] = bits >> 8
+  bytes.buffer[at + 1] = bits
+  writeProperties(bytes, head.properties)
 }
 
-function bitsOf(head: SectionHead): number {
-  return (
-    (head.persistent ? Bit.persistent : 0) |
-    (head.priority !== priorityNormal ? Bit.priority : 0) |
-    (head.expiresAt > 0 ? Bit.expiresAt : 0) |
-    (head.timestamp > 0 ? Bit.timestamp : 0) |
-    (head.messageId !== undefined ? Bit.messageId : 0) |
-    (head.correlationId !== undefined ? Bit.correlationId : 0) |
-    (head.replyTo !== undefined ? Bit.replyTo : 0) |
-    (head.subject !== undefined ? Bit.subject : 0) |
-    (head.groupId !== undefined ? Bit.group : 0) |
-    (head.contentType !== undefined ? Bit.contentType : 0) |
-    (head.deliverAt > 0 ? Bit.deliverAt : 0) |
-    (head.contentEncoding !== undefined ? Bit.contentEncoding : 0) |
-    (head.traceparent !== undefined ? Bit.traceparent : 0) |
-    (head.userId !== undefined ? Bit.userId : 0) |
-    (head.retain ? Bit.retain : 0) |
-    (head.to !== undefined ? Bit.to : 0)
-  )
+/** The bit of a field, or 0 if it has nothing to say. */
+function writeText(bytes: GrowingBytes, bit: number, text: string | undefined): number {
+  if (text === undefined) return 0
+  writeString(bytes, text)
+  return bit
+}
+
+function writeNumber(bytes: GrowingBytes, bit: number, value: number): number {
+  if (value <= 0) return 0
+  writeVarint(bytes, value)
+  return bit
+}
+
+function writePriority(bytes: GrowingBytes, priority: number): number {
+  writeByte(bytes, priority)
+  return Bit.priority
+}
+
+function writeCorrelationId(bytes: GrowingBytes, value: Value): number {
+  writeValue(bytes, value)
+  return Bit.correlationId
+}
+
+function writeGroup(bytes: GrowingBytes, { groupId, groupSequence }: SectionHead): number {
+  if (groupId === undefined) return 0
+  writeString(bytes, groupId)
+  writeVarint(bytes, groupSequence)
+  return Bit.group
 }
 
 function writeProperties(sink: ByteSink, properties: Properties): void {
