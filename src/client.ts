@@ -2,6 +2,7 @@
 import {
   Connection,
   type ConnectOptions,
+  carried,
   type Dial,
   type Dialled,
   ManifoldError,
@@ -69,14 +70,15 @@ async function reach(
 ): Promise<Dialled> {
   const { scheme, url } = endpoint
   const { hello, environment } = given
-  const options = { hello, environment, allocate: (bytes: number) => Buffer.allocUnsafeSlow(bytes) }
+  const allocate = (bytes: number): Uint8Array => Buffer.allocUnsafeSlow(bytes)
+  const options = { hello, environment, allocate }
   switch (scheme) {
     case 'tcp':
     case 'tls':
     case 'unix': {
       const { openSocket } = await import('./client/sockets.ts')
       return await WirePeer.dial(
-        (transport) => openSocket({ scheme, url, tls }, transport, signal),
+        carried((transport) => openSocket({ scheme, url, tls }, transport, signal), allocate),
         options,
         events,
         signal,
@@ -86,7 +88,7 @@ async function reach(
     case 'wss': {
       const { openNodeWebSocket } = await import('./client/websocket.ts')
       return await WirePeer.dial(
-        (transport) => openNodeWebSocket({ url, tls }, transport, signal),
+        carried((transport) => openNodeWebSocket({ url, tls }, transport, signal), allocate),
         options,
         events,
         signal,

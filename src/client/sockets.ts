@@ -1,6 +1,6 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import { ConnectionError, type Transport, type TransportEvents } from '../../protocols/native/client/index.ts'
+import { type Carrier, type CarrierEvents, ConnectionError } from '../../protocols/native/client/index.ts'
 
 const defaultPort = 61_616
 
@@ -19,7 +19,7 @@ export interface SocketPlace {
 }
 
 /** Opens a socket: `tcp://host:port`, `tls://host:port` or `unix:///path`. Rejects with a ConnectionError that says what to do. */
-export function openSocket(place: SocketPlace, events: TransportEvents, signal: AbortSignal): Promise<Transport> {
+export function openSocket(place: SocketPlace, events: CarrierEvents, signal: AbortSignal): Promise<Carrier> {
   const { scheme, url } = place
   const socket = socketOf(place)
   return new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ export function openSocket(place: SocketPlace, events: TransportEvents, signal: 
     socket.once(scheme === 'tls' ? 'secureConnect' : 'connect', () => {
       signal.removeEventListener('abort', onAbort)
       isOpen = true
-      resolve(transportOf(socket))
+      resolve(carrierOf(socket))
     })
     if (signal.aborted) onAbort()
   })
@@ -57,7 +57,7 @@ function socketOf({ scheme, url, tls }: SocketPlace): Socket {
   return connectTcp({ host, port, noDelay: true })
 }
 
-function transportOf(socket: Socket): Transport {
+function carrierOf(socket: Socket): Carrier {
   return {
     write: (bytes, done) => {
       socket.write(bytes, done)

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { request as requestPlain } from 'node:http'
 import { request as requestSecure } from 'node:https'
 import type { Duplex } from 'node:stream'
-import { ConnectionError, type Transport, type TransportEvents } from '../../protocols/native/client/index.ts'
+import { type Carrier, type CarrierEvents, ConnectionError } from '../../protocols/native/client/index.ts'
 import { subprotocol } from '../../protocols/native/client/websocket.ts'
 import { headBytesMax, mask, Opcode, putHead, wordsOf } from '../transport/websocket-frame.ts'
 import { WebSocketReader } from '../transport/websocket-reader.ts'
@@ -21,9 +21,9 @@ const normalClose = Uint8Array.of(0x03, 0xe8)
  */
 export function openNodeWebSocket(
   { url, tls }: Omit<SocketPlace, 'scheme'>,
-  events: TransportEvents,
+  events: CarrierEvents,
   signal: AbortSignal,
-): Promise<Transport> {
+): Promise<Carrier> {
   const key = randomBytes(16).toString('base64')
   const request = (url.protocol === 'wss:' ? requestSecure : requestPlain)({
     host: url.hostname.replace(/^\[|\]$/g, ''),
@@ -50,7 +50,7 @@ export function openNodeWebSocket(
     })
     request.on('upgrade', (response, socket, head) => {
       const fault = faultOf(response, key)
-      if (fault === undefined) resolve(new WebSocketTransport(socket, head, events))
+      if (fault === undefined) resolve(new WebSocketCarrier(socket, head, events))
       else {
         socket.destroy()
         reject(refused(url, new Error(fault)))
@@ -70,13 +70,13 @@ function faultOf({ headers }: IncomingMessage, key: string): string | undefined 
   return headers['sec-websocket-extensions'] === undefined ? undefined : 'it uses an extension that nobody asked for'
 }
 
-class WebSocketTransport implements Transport {
+class WebSocketCarrier implements Carrier {
   readonly #socket: Duplex
   readonly #reader: WebSocketReader
-  readonly #events: TransportEvents
+  readonly #events: CarrierEvents
   #isClosing: boolean
 
-  constructor(socket: Duplex, head: Buffer, events: TransportEvents) {
+  constructor(socket: Duplex, head: Buffer, events: CarrierEvents) {
     this.#socket = socket
     this.#reader = new WebSocketReader(false, 'server')
     this.#events = events

@@ -1,4 +1,4 @@
-import { type TransportEvents, WirePeer } from '../../protocols/native/client/index.ts'
+import { type CarrierEvents, carried, WirePeer } from '../../protocols/native/client/index.ts'
 import type { Dialled, PeerEvents } from '../../protocols/native/client/peer.ts'
 import { type Fields, writeMapFrame } from '../../protocols/native/encoder.ts'
 import { FrameType } from '../../protocols/native/frame.ts'
@@ -13,7 +13,7 @@ export class FakeBroker {
   readonly log = new FrameLog()
   readonly dialling: Promise<Dialled>
   isEnded = false
-  #transport: TransportEvents | undefined
+  #transport: CarrierEvents | undefined
 
   constructor() {
     const events = new Proxy({} as PeerEvents, {
@@ -30,21 +30,24 @@ export class FakeBroker {
     }
     const hello = { clientId: 'c', user: 'u', password: 'p', heartBeatMs: 1000, frameBytesMax: 100_000 }
     this.dialling = WirePeer.dial(
-      async (transport) => {
-        this.#transport = transport
-        const end = (): void => {
-          this.isEnded = true
-        }
-        return {
-          write: (bytes, done) => {
-            this.log.decoder.push(Buffer.from(bytes))
-            done()
-          },
-          end,
-          destroy: end,
-        }
-      },
-      { hello, environment, allocate: (bytes) => new Uint8Array(bytes) },
+      carried(
+        async (transport) => {
+          this.#transport = transport
+          const end = (): void => {
+            this.isEnded = true
+          }
+          return {
+            write: (bytes, done) => {
+              this.log.decoder.push(Buffer.from(bytes))
+              done()
+            },
+            end,
+            destroy: end,
+          }
+        },
+        (bytes) => new Uint8Array(bytes),
+      ),
+      { hello, environment },
       events,
       new AbortController().signal,
     )

@@ -4,6 +4,7 @@ import {
   Connection,
   ConnectionError,
   type ConnectOptions,
+  carried,
   type Dial,
   defaultReconnect,
   parseTarget,
@@ -129,9 +130,9 @@ export class NativeBroker implements AsyncDisposable {
 
   /** Reaches this broker over a new wire. */
   readonly dial: Dial = (_endpoint, { hello, environment }, events, signal) => {
-    const options = { hello, environment, allocate: (bytes: number) => Buffer.allocUnsafeSlow(bytes) }
+    const allocate = (bytes: number): Uint8Array => Buffer.allocUnsafeSlow(bytes)
     return WirePeer.dial(
-      async (transport) => {
+      carried(async (transport) => {
         if (this.refusing) throw new ConnectionError('connection-refused', 'nobody answers', { retryable: true })
         const stream = this.wire()
         const { toBroker = Number.POSITIVE_INFINITY, toClient = Number.POSITIVE_INFINITY } = this.cut ?? {}
@@ -153,8 +154,8 @@ export class NativeBroker implements AsyncDisposable {
           end: () => stream.end(),
           destroy: () => stream.destroy(),
         }
-      },
-      options,
+      }, allocate),
+      { hello, environment, allocate },
       events,
       signal,
     )

@@ -14,7 +14,7 @@ import {
 } from '../../protocols/native/encoder.ts'
 import { Flag, FrameType } from '../../protocols/native/frame.ts'
 import { plainHead, type SectionHead, writeHead } from '../../protocols/native/section.ts'
-import { type ByteSink, beginFrame, endFrame, GrowingBytes, writeVarint } from '../../protocols/native/writer.ts'
+import { beginFrame, endFrame, GrowingBytes, writeVarint } from '../../protocols/native/writer.ts'
 import type { NativeBroker } from './native-broker.ts'
 import { type Described, FrameLog, prefaceHex } from './native-frames.ts'
 
@@ -60,7 +60,7 @@ export class RawNative {
     this.stream.write(Buffer.from(hex.replaceAll(' ', ''), 'hex'))
   }
 
-  write(fill: (sink: ByteSink) => void): void {
+  write(fill: (sink: GrowingBytes) => void): void {
     const bytes = new GrowingBytes()
     fill(bytes)
     this.stream.write(Buffer.from(bytes.bytes))

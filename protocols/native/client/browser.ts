@@ -44,10 +44,9 @@ const dial: Dial = ({ scheme, url }, { hello, environment: given }, events, sign
   if (scheme !== 'ws' && scheme !== 'wss') {
     throw new ManifoldError('invalid-request', `a browser reaches brokers by ws:// and wss:// only, not ${scheme}://`)
   }
-  const options = { hello, environment: given, allocate: (bytes: number) => new Uint8Array(bytes) }
   return WirePeer.dial(
     (transport) => openWebSocket(page.WebSocket, url, { environment: given, signal }, transport),
-    options,
+    { hello, environment: given },
     events,
     signal,
   )

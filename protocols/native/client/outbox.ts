@@ -1,5 +1,5 @@
 import { noBytes } from '../cursor.ts'
-import type { ByteSink } from '../writer.ts'
+import type { CarrierEvents, Transport, TransportEvents } from './wire-peer.ts'
 
 const slabBytes = 64 * 1024
 const slabsKept = 8
@@ -13,36 +13,39 @@ export interface Carrier {
   /** Several writes that may go as one follow. */
   cork?(): void
   uncork?(): void
+  /** The peer has been told all there is: ends when that is written. */
+  end(): void
+  /** Ends at once. */
+  destroy(): void
+}
+
+/** Opens a transport over what carries bytes. `allocate`: memory for what is written. */
+export function carried(
+  open: (events: CarrierEvents) => Promise<Carrier>,
+  allocate: (bytes: number) => Uint8Array,
+): (events: TransportEvents) => Promise<Transport> {
+  return async (events) => new Outbox(await open(events), allocate, events)
 }
 
 /** Bytes on their way to the broker: written into slabs, handed over once for all that was written in one go. */
-export class Outbox implements ByteSink {
+export class Outbox implements Transport {
   buffer: Uint8Array
   position: number
   readonly #carrier: Carrier
   readonly #allocate: (bytes: number) => Uint8Array
-  readonly #onDirty: () => void
-  readonly #onDrained: () => void
+  readonly #events: TransportEvents
   readonly #free: Uint8Array[]
   #pieces: { readonly bytes: Uint8Array; readonly slab: Uint8Array | undefined }[]
   #waitingBytes: number
   #isDirty: boolean
   #isCongested: boolean
 
-  constructor(
-    carrier: Carrier,
-    options: {
-      readonly allocate: (bytes: number) => Uint8Array
-      readonly onDirty: () => void
-      readonly onDrained: () => void
-    },
-  ) {
+  constructor(carrier: Carrier, allocate: (bytes: number) => Uint8Array, events: TransportEvents) {
     this.buffer = noBytes
     this.position = 0
     this.#carrier = carrier
-    this.#allocate = options.allocate
-    this.#onDirty = options.onDirty
-    this.#onDrained = options.onDrained
+    this.#allocate = allocate
+    this.#events = events
     this.#free = []
     this.#pieces = []
     this.#waitingBytes = 0
@@ -85,9 +88,17 @@ export class Outbox implements ByteSink {
     if (pieces.length > 1) this.#carrier.uncork?.()
   }
 
+  end(): void {
+    this.#carrier.end()
+  }
+
+  destroy(): void {
+    this.#carrier.destroy()
+  }
+
   #soil(): void {
     this.#isDirty = true
-    this.#onDirty()
+    this.#events.dirty()
   }
 
   #roll(bytes: number): void {
@@ -114,6 +125,6 @@ export class Outbox implements ByteSink {
     if (slab !== undefined && slab.length === slabBytes && this.#free.length < slabsKept) this.#free.push(slab)
     if (!this.#isCongested || this.#waitingBytes > highBytes / 2) return
     this.#isCongested = false
-    this.#onDrained()
+    this.#events.drained()
   }
 }

@@ -14,8 +14,13 @@ export interface WebSocketLike {
 export type WebSocketClass = new (url: string, subprotocol: string) => WebSocketLike
 
 export const subprotocol = 'mnp.v1'
-/** Bytes the WebSocket may hold before more is kept from it, and how often it is looked at then. */
-const bufferedBytesMax = 256 * 1024
+/** Bytes that wait in one piece. */
+const bufferBytes = 64 * 1024
+/** Bytes at least this many go by themselves instead of being copied. */
+const copyBytesMax = 8 * 1024
+/** Bytes the WebSocket may hold before more is kept from it, how few it must hold again, and how often it is looked at. */
+const heldBytesMax = 1024 * 1024
+const heldBytesLow = 256 * 1024
 const lookMs = 4
 
 /** Opens a WebSocket: `ws://host:port/path` or `wss://…`. Rejects with a ConnectionError. */
@@ -33,52 +38,78 @@ export function openWebSocket(
     const socket = new create(plain.href, subprotocol)
     socket.binaryType = 'arraybuffer'
     let isOpen = false
-    let isOver = false
-    const over = (error: Error | undefined): void => {
-      if (isOver) return
-      isOver = true
-      signal.removeEventListener('abort', onAbort)
-      if (isOpen) events.closed(error)
-      else reject(refused(plain, error))
-    }
-    const onAbort = (): void => {
-      over(new Error('connecting was aborted'))
-      socket.close()
-    }
+    const onAbort = (): void => socket.close()
     signal.addEventListener('abort', onAbort)
     socket.addEventListener('open', () => {
       signal.removeEventListener('abort', onAbort)
       isOpen = true
-      resolve(new WebSocketTransport(socket, environment, () => over(undefined)))
+      resolve(new WebSocketTransport(socket, environment, events))
     })
     socket.addEventListener('message', ({ data }) => {
       if (data instanceof ArrayBuffer) events.data(new Uint8Array(data))
     })
+    // Of an error a page is told nothing; that the WebSocket is closed follows.
     socket.addEventListener('error', () => undefined)
-    socket.addEventListener('close', ({ reason }) => over(reason ? new Error(reason) : undefined))
+    socket.addEventListener('close', ({ reason }) => {
+      signal.removeEventListener('abort', onAbort)
+      const cause = reason ? new Error(reason) : undefined
+      if (isOpen) events.closed(cause)
+      else reject(refused(plain, cause))
+    })
     if (signal.aborted) onAbort()
   })
 }
 
+/** A WebSocket copies what it is given before it returns, so that one buffer is enough. */
 class WebSocketTransport implements Transport {
+  buffer: Uint8Array
+  position: number
   readonly #socket: WebSocketLike
   readonly #environment: Environment
-  readonly #onDestroyed: () => void
-  /** Told once the WebSocket holds less. */
-  #waiting: (() => void)[]
+  readonly #events: TransportEvents
+  #isDirty: boolean
+  #isLooking: boolean
 
-  constructor(socket: WebSocketLike, environment: Environment, onDestroyed: () => void) {
+  constructor(socket: WebSocketLike, environment: Environment, events: TransportEvents) {
+    this.buffer = new Uint8Array(bufferBytes)
+    this.position = 0
     this.#socket = socket
     this.#environment = environment
-    this.#onDestroyed = onDestroyed
-    this.#waiting = []
+    this.#events = events
+    this.#isDirty = false
+    this.#isLooking = false
   }
 
-  write(bytes: Uint8Array, done: () => void): void {
-    // It copies what it is given before it returns.
-    this.#socket.send(bytes)
-    if (this.#waiting.length === 0 && this.#socket.bufferedAmount <= bufferedBytesMax) done()
-    else if (this.#waiting.push(done) === 1) this.#look()
+  get isCongested(): boolean {
+    return this.#socket.bufferedAmount > heldBytesMax
+  }
+
+  reserve(bytes: number): void {
+    if (this.buffer.length - this.position < bytes) {
+      this.flush()
+      if (this.buffer.length < bytes) this.buffer = new Uint8Array(bytes)
+    }
+    if (this.#isDirty) return
+    this.#isDirty = true
+    this.#events.dirty()
+  }
+
+  write(bytes: Uint8Array): void {
+    if (bytes.length < copyBytesMax) {
+      this.reserve(bytes.length)
+      this.buffer.set(bytes, this.position)
+      this.position += bytes.length
+    } else {
+      this.flush()
+      this.#send(bytes)
+    }
+  }
+
+  flush(): void {
+    this.#isDirty = false
+    if (this.position === 0) return
+    this.#send(this.buffer.subarray(0, this.position))
+    this.position = 0
   }
 
   end(): void {
@@ -87,16 +118,22 @@ class WebSocketTransport implements Transport {
 
   destroy(): void {
     this.#socket.close()
-    this.#onDestroyed()
+  }
+
+  #send(bytes: Uint8Array): void {
+    this.#socket.send(bytes)
+    if (!this.#isLooking && this.isCongested) this.#look()
   }
 
   #look(): void {
+    this.#isLooking = true
     this.#environment.after(lookMs, () => {
-      if (this.#socket.bufferedAmount > bufferedBytesMax) {
+      if (this.#socket.bufferedAmount > heldBytesLow) {
         this.#look()
         return
       }
-      for (const done of this.#waiting.splice(0)) done()
+      this.#isLooking = false
+      this.#events.drained()
     })
   }
 }

@@ -21,31 +21,37 @@ import { Incoming } from '../incoming.ts'
 import { helloBytesMax } from '../limits.ts'
 import { plainHeadBytes, putPlainHead, writeHead } from '../section.ts'
 import { textBytes, writeText } from '../text.ts'
-import { beginFrame, endFrame, GrowingBytes, putVarint, writeVarint } from '../writer.ts'
+import { type ByteSink, beginFrame, endFrame, GrowingBytes, putVarint, writeVarint } from '../writer.ts'
 import type { Outgoing } from './body.ts'
 import type { Environment } from './environment.ts'
 import { ConnectionError, fromFields, ManifoldError } from './errors.ts'
-import { type Carrier, Outbox } from './outbox.ts'
 import type { Dialled, Peer, PeerEvents, Welcome } from './peer.ts'
 import { WireArrival } from './wire-arrival.ts'
 
-/** Bytes to and from a broker, whatever carries them. */
-export interface Transport extends Carrier {
+/** The way to a broker: what is written into it goes when it is flushed. */
+export interface Transport extends ByteSink {
+  /** More waits in it than should, until {@link TransportEvents.drained}. */
+  readonly isCongested: boolean
+  flush(): void
   /** The peer has been told all there is: ends when that is written. */
   end(): void
   /** Ends at once. */
   destroy(): void
 }
 
-export interface TransportEvents {
-  /** Bytes, which the transport does not use again. */
+/** What comes of whatever carries the bytes. */
+export interface CarrierEvents {
+  /** Bytes, which are not used again. */
   data(chunk: Uint8Array): void
   /** It has ended; told once. */
   closed(error: Error | undefined): void
 }
 
-/** Opens a transport; rejects if it cannot be had. */
-export type OpenTransport = (url: URL, events: TransportEvents, signal: AbortSignal) => Promise<Transport>
+export interface TransportEvents extends CarrierEvents {
+  /** It has been written to and wants to be flushed. */
+  dirty(): void
+  drained(): void
+}
 
 export interface HelloOptions {
   readonly clientId: string | undefined
@@ -58,8 +64,8 @@ export interface HelloOptions {
 export interface PeerOptions {
   readonly hello: HelloOptions
   readonly environment: Environment
-  /** Memory for what is written, which is as fast as it can be in Node. */
-  readonly allocate: (bytes: number) => Uint8Array
+  /** Memory for frames that come in pieces; what is in it does not matter. */
+  readonly allocate?: (bytes: number) => Uint8Array
 }
 
 const product = 'manifoldmq-client'
@@ -69,16 +75,16 @@ const messageBytesMax = 2 ** 31 - 1
 const textMax = 8 * 1024
 
 /** A broker at the other end of a transport. */
-export class WirePeer implements Peer, FrameHandler {
+export class WirePeer implements Peer, FrameHandler, TransportEvents {
   readonly #options: PeerOptions
   readonly #events: PeerEvents
   readonly #decoder: Decoder
-  readonly #outbox: Outbox
-  readonly #transport: Transport
   readonly #incoming: Incoming<WireArrival>
   readonly #facts: ConstructorParameters<typeof WireArrival>[2]
   readonly #head: GrowingBytes
   readonly #onWelcome: (welcome: Welcome | ManifoldError) => void
+  /** Undefined until it is open. */
+  #transport: Transport | undefined
   #isWelcome: boolean
   #isOver: boolean
   #isEnding: boolean
@@ -90,83 +96,55 @@ export class WirePeer implements Peer, FrameHandler {
   #timer: { cancel(): void } | undefined
   #error: ManifoldError | undefined
 
-  private constructor(
-    transport: Transport,
-    options: PeerOptions,
-    events: PeerEvents,
-    onWelcome: (welcome: Welcome | ManifoldError) => void,
-  ) {
-    const { environment, allocate } = options
+  private constructor(options: PeerOptions, events: PeerEvents, onWelcome: (welcome: Welcome | ManifoldError) => void) {
     this.#options = options
     this.#events = events
-    this.#decoder = new Decoder(this, helloBytesMax, allocate)
-    this.#transport = transport
-    this.#outbox = new Outbox(transport, {
-      allocate,
-      onDirty: () => environment.soon(() => this.flush()),
-      onDrained: () => this.#events.drained(),
-    })
+    this.#decoder = new Decoder(this, helloBytesMax, options.allocate)
     this.#incoming = new Incoming(messageBytesMax)
     this.#facts = new Map()
     this.#head = new GrowingBytes()
     this.#onWelcome = onWelcome
+    this.#transport = undefined
     this.#isWelcome = false
     this.#isOver = false
     this.#isEnding = false
     this.#messageBytesMax = messageBytesMax
     this.#plainMax = 0
     this.#frameBytesMax = helloBytesMax
-    this.#lastHeardMs = environment.now()
+    this.#lastHeardMs = options.environment.now()
     this.#timer = undefined
     this.#error = undefined
   }
 
   /** Opens a transport and is greeted. Rejects with a ConnectionError or the broker's refusal. */
-  static async dial(
+  static dial(
     open: (events: TransportEvents) => Promise<Transport>,
     options: PeerOptions,
     events: PeerEvents,
     signal: AbortSignal,
   ): Promise<Dialled> {
-    let peer: WirePeer | undefined
-    const early: Uint8Array[] = []
-    let failure: Error | undefined
-    const transport = await open({
-      data: (chunk) => {
-        if (peer === undefined) early.push(chunk)
-        else peer.#data(chunk)
-      },
-      closed: (error) => {
-        if (peer !== undefined) peer.#closed(error)
-        else failure = error ?? new Error('it has hung up')
-      },
-    })
-    return await new Promise((resolve, reject) => {
-      const made = new WirePeer(transport, options, events, (welcome) => {
+    return new Promise((resolve, reject) => {
+      const peer = new WirePeer(options, events, (welcome) => {
         signal.removeEventListener('abort', onAbort)
         if (welcome instanceof ManifoldError) reject(welcome)
-        else resolve({ peer: made, welcome })
+        else resolve({ peer, welcome })
       })
-      const onAbort = (): void => made.destroy(new ConnectionError('aborted', 'connecting was aborted'))
+      const onAbort = (): void => peer.destroy(new ConnectionError('aborted', 'connecting was aborted'))
       signal.addEventListener('abort', onAbort)
-      peer = made
-      made.#greet()
-      for (const chunk of early) made.#data(chunk)
-      if (failure !== undefined) made.#closed(failure)
-      if (signal.aborted) onAbort()
+      open(peer).then((transport) => peer.#greet(transport), peer.#onWelcome)
     })
   }
 
   get isCongested(): boolean {
-    return this.#outbox.isCongested
+    return this.#sink.isCongested
   }
 
   open(kind: 'producer' | 'consumer', corr: number, link: number, fields: Fields): void {
-    writeOpen(this.#outbox, kind === 'producer' ? FrameType.producer : FrameType.consumer, corr, link, fields)
+    writeOpen(this.#sink, kind === 'producer' ? FrameType.producer : FrameType.consumer, corr, link, fields)
   }
 
   closeLink(corr: number, link: number): void {
-    writeCloseLink(this.#outbox, corr, link, undefined)
+    writeCloseLink(this.#sink, corr, link, undefined)
     this.#forget(link)
   }
 
@@ -192,49 +170,49 @@ export class WirePeer implements Peer, FrameHandler {
     const flags = transaction > 0 ? Flag.transaction : 0
     const frame = { type: FrameType.send, flags, link }
     if (section.position + headBytesMax <= this.#frameBytesMax) {
-      writeInParts(this.#outbox, { ...frame, head: section.bytes }, bytes, this.#frameBytesMax)
+      writeInParts(this.#sink, { ...frame, head: section.bytes }, bytes, this.#frameBytesMax)
     } else {
       // Properties that take more than a frame go in parts like the body.
       const whole = new Uint8Array(size)
       whole.set(section.bytes.subarray(start))
       whole.set(bytes, headBytes)
-      writeInParts(this.#outbox, { ...frame, head: section.bytes.subarray(0, start) }, whole, this.#frameBytesMax)
+      writeInParts(this.#sink, { ...frame, head: section.bytes.subarray(0, start) }, whole, this.#frameBytesMax)
     }
     return size
   }
 
   settle(settlement: Settlement, corr: number, transaction: number): void {
-    writeSettle(this.#outbox, settlement, corr, transaction)
+    writeSettle(this.#sink, settlement, corr, transaction)
   }
 
   credit(link: number, messages: number, bytes: number, drain: boolean): void {
-    writeCredit(this.#outbox, link, messages, bytes, drain)
+    writeCredit(this.#sink, link, messages, bytes, drain)
   }
 
   endTransaction(corr: number, transaction: number, how: number): void {
-    writeTransactionEnd(this.#outbox, corr, transaction, how)
+    writeTransactionEnd(this.#sink, corr, transaction, how)
   }
 
   destination(corr: number, fields: Fields): void {
-    writeDestination(this.#outbox, corr, fields)
+    writeDestination(this.#sink, corr, fields)
   }
 
   flush(): void {
-    if (!this.#isOver) this.#outbox.flush()
+    if (!this.#isOver) this.#sink.flush()
   }
 
   end(): void {
     if (this.#isOver || this.#isEnding) return
     this.#isEnding = true
-    writeBye(this.#outbox, undefined)
+    writeBye(this.#sink, undefined)
     this.flush()
-    this.#transport.end()
+    this.#sink.end()
   }
 
   destroy(error: ManifoldError): void {
     this.#error ??= error
-    this.#transport.destroy()
-    this.#closed(undefined)
+    this.#transport?.destroy()
+    this.closed(undefined)
   }
 
   onPreface(major: number): void {
@@ -262,10 +240,46 @@ export class WirePeer implements Peer, FrameHandler {
     else throw new Malformed('the first frame must be WELCOME')
   }
 
-  #greet(): void {
+  data(chunk: Uint8Array): void {
+    this.#lastHeardMs = this.#options.environment.now()
+    if (!this.#isOver) this.#decoder.push(chunk)
+  }
+
+  dirty(): void {
+    this.#options.environment.soon(() => this.flush())
+  }
+
+  drained(): void {
+    this.#events.drained()
+  }
+
+  closed(cause: Error | undefined): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#timer?.cancel()
+    this.#decoder.close()
+    const reason = cause === undefined ? 'the broker has hung up' : cause.message
+    const error =
+      this.#error ??
+      new ConnectionError('connection-lost', `the connection is lost: ${reason}`, { retryable: true, cause })
+    if (this.#isWelcome) this.#events.lost(error)
+    else this.#onWelcome(error)
+  }
+
+  /** The transport, which is there from the greeting on. */
+  get #sink(): Transport {
+    return this.#transport as Transport
+  }
+
+  #greet(transport: Transport): void {
+    if (this.#isOver) {
+      transport.destroy()
+      return
+    }
+    this.#transport = transport
     const { clientId, user, password, heartBeatMs, frameBytesMax } = this.#options.hello
-    this.#outbox.write(preface())
-    writeMapFrame(this.#outbox, FrameType.hello, {
+    this.#sink.write(preface())
+    writeMapFrame(this.#sink, FrameType.hello, {
       product,
       clientId,
       heartBeatMs: { type: 'int', value: heartBeatMs },
@@ -337,7 +351,7 @@ export class WirePeer implements Peer, FrameHandler {
         return
       }
       case FrameType.ping:
-        writeNonce(this.#outbox, FrameType.pong, cursor.varint())
+        writeNonce(this.#sink, FrameType.pong, cursor.varint())
         return
       case FrameType.pong:
         return
@@ -372,7 +386,7 @@ export class WirePeer implements Peer, FrameHandler {
   }
 
   #sendPlain(link: number, seq: number, message: Outgoing, body: string | Uint8Array): number {
-    const outbox = this.#outbox
+    const outbox = this.#sink
     outbox.reserve(headBytesMax + plainHeadBytes + (typeof body === 'string' ? body.length * 3 : body.length))
     const start = outbox.position
     beginFrame(outbox, FrameType.send, 0)
@@ -391,11 +405,6 @@ export class WirePeer implements Peer, FrameHandler {
     return at - sectionStart
   }
 
-  #data(chunk: Uint8Array): void {
-    this.#lastHeardMs = this.#options.environment.now()
-    if (!this.#isOver) this.#decoder.push(chunk)
-  }
-
   #watch(heartBeatMs: number): void {
     const { environment } = this.#options
     this.#timer = environment.after(heartBeatMs, () => {
@@ -405,19 +414,6 @@ export class WirePeer implements Peer, FrameHandler {
         this.destroy(new ConnectionError('timed-out', `the broker has said nothing for ${Math.round(silentMs)} ms`))
       } else this.#watch(heartBeatMs)
     })
-  }
-
-  #closed(cause: Error | undefined): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    this.#timer?.cancel()
-    this.#decoder.close()
-    const reason = cause === undefined ? 'the broker has hung up' : cause.message
-    const error =
-      this.#error ??
-      new ConnectionError('connection-lost', `the connection is lost: ${reason}`, { retryable: true, cause })
-    if (this.#isWelcome) this.#events.lost(error)
-    else this.#onWelcome(error)
   }
 }
 

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { connect as connectPage } from '../../../../protocols/native/client/browser.ts'
-import type { Transport } from '../../../../protocols/native/client/index.ts'
+import type { Carrier } from '../../../../protocols/native/client/index.ts'
 import { openNodeWebSocket } from '../../../../src/client/websocket.ts'
 import { startTestBroker } from '../../../../src/testing.ts'
 import { WebSocketReader } from '../../../../src/transport/websocket-reader.ts'
@@ -59,12 +59,12 @@ afterEach(async () => {
   await new Promise((resolve) => http.close(resolve))
 })
 
-function open(): Promise<Transport> {
+function open(): Promise<Carrier> {
   return openNodeWebSocket({ url, tls: undefined }, told, never)
 }
 
 /** The other side, of another make. */
-async function opened(): Promise<{ readonly transport: Transport; readonly peer: WebSocket }> {
+async function opened(): Promise<{ readonly transport: Carrier; readonly peer: WebSocket }> {
   const server = new WebSocketServer({ server: http, handleProtocols: () => 'mnp.v1' })
   const [transport, [peer]] = await Promise.all([open(), once(server, 'connection') as Promise<[WebSocket]>])
   return { transport, peer }
