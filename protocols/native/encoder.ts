@@ -46,52 +46,34 @@ export interface Settlement {
 
 /** A frame of one map: HELLO, WELCOME. */
 export function writeMapFrame(sink: ByteSink, type: number, fields: Fields): void {
-  const frame = new FrameDraft(type, 0)
-  frame.fields(fields)
-  frame.end(sink)
+  new FrameDraft(type).fields(fields).end(sink)
 }
 
 /** PING and PONG. */
 export function writeNonce(sink: ByteSink, type: number, nonce: number): void {
-  const frame = new FrameDraft(type, 0)
-  frame.number(nonce)
-  frame.end(sink)
+  new FrameDraft(type).number(nonce).end(sink)
 }
 
 /** BYE: why the connection ends; code 0 if all is well. */
 export function writeBye(sink: ByteSink, error: ErrorFields | undefined): void {
-  const frame = new FrameDraft(FrameType.bye, 0)
-  frame.error(error)
-  frame.end(sink)
+  new FrameDraft(FrameType.bye).error(error).end(sink)
 }
 
 export function writeOk(sink: ByteSink, corr: number, fields: Fields): void {
-  const frame = new FrameDraft(FrameType.ok, 0)
-  frame.number(corr)
-  frame.fields(fields)
-  frame.end(sink)
+  new FrameDraft(FrameType.ok).number(corr).fields(fields).end(sink)
 }
 
 export function writeError(sink: ByteSink, corr: number, error: ErrorFields): void {
-  const frame = new FrameDraft(FrameType.error, 0)
-  frame.number(corr)
-  frame.error(error)
-  frame.end(sink)
+  new FrameDraft(FrameType.error).number(corr).error(error).end(sink)
 }
 
 /** PRODUCER and CONSUMER: opens a link. */
 export function writeOpen(sink: ByteSink, type: number, corr: number, link: number, fields: Fields): void {
-  const frame = new FrameDraft(type, Flag.reply, corr)
-  frame.number(link)
-  frame.fields(fields)
-  frame.end(sink)
+  new FrameDraft(type, corr).number(link).fields(fields).end(sink)
 }
 
 export function writeCloseLink(sink: ByteSink, corr: number, link: number, error: ErrorFields | undefined): void {
-  const frame = new FrameDraft(FrameType.closeLink, corr === 0 ? 0 : Flag.reply, corr)
-  frame.number(link)
-  frame.error(error)
-  frame.end(sink)
+  new FrameDraft(FrameType.closeLink, corr).number(link).error(error).end(sink)
 }
 
 export function writeAccepted(sink: ByteSink, link: number, upTo: number, rejections: readonly Rejection[]): void {
@@ -106,14 +88,8 @@ export function writeAccepted(sink: ByteSink, link: number, upTo: number, reject
     endFrame(sink, start)
     return
   }
-  const frame = new FrameDraft(FrameType.accepted, 0)
-  frame.number(link)
-  frame.number(upTo)
-  frame.number(rejections.length)
-  for (const rejection of rejections) {
-    frame.number(rejection.seq)
-    frame.error(rejection)
-  }
+  const frame = new FrameDraft(FrameType.accepted).number(link).number(upTo).number(rejections.length)
+  for (const rejection of rejections) frame.number(rejection.seq).error(rejection)
   frame.end(sink)
 }
 
@@ -132,10 +108,7 @@ export function writeCredit(sink: ByteSink, link: number, messages: number, byte
 
 /** The credit of a link is used up: all that there was has come, and so many messages would still have fitted. */
 export function writeDrained(sink: ByteSink, link: number, unused: number): void {
-  const frame = new FrameDraft(FrameType.drained, 0)
-  frame.number(link)
-  frame.number(unused)
-  frame.end(sink)
+  new FrameDraft(FrameType.drained).number(link).number(unused).end(sink)
 }
 
 export function writeSettle(sink: ByteSink, settlement: Settlement, corr: number, transaction: number): void {
@@ -163,16 +136,11 @@ export function writeSettle(sink: ByteSink, settlement: Settlement, corr: number
 }
 
 export function writeTransactionEnd(sink: ByteSink, corr: number, transaction: number, how: number): void {
-  const frame = new FrameDraft(FrameType.transactionEnd, Flag.reply, corr)
-  frame.number(transaction)
-  frame.byte(how)
-  frame.end(sink)
+  new FrameDraft(FrameType.transactionEnd, corr).number(transaction).number(how).end(sink)
 }
 
 export function writeDestination(sink: ByteSink, corr: number, fields: Fields): void {
-  const frame = new FrameDraft(FrameType.destination, Flag.reply, corr)
-  frame.fields(fields)
-  frame.end(sink)
+  new FrameDraft(FrameType.destination, corr).fields(fields).end(sink)
 }
 
 /**
@@ -209,41 +177,39 @@ function writeSlice(sink: ByteSink, type: number, flags: number, head: Uint8Arra
   sink.write(body)
 }
 
-/** A frame that is rare and so may be put together on the side. */
+/** A frame that is rare and so may be put together on the side. With a number an answer is wanted. */
 class FrameDraft {
   readonly #bytes: GrowingBytes
 
-  constructor(type: number, flags: number, corr = 0) {
+  constructor(type: number, corr = 0) {
     this.#bytes = new GrowingBytes()
-    beginFrame(this.#bytes, type, flags)
-    if (flags & Flag.reply) writeVarint(this.#bytes, corr)
+    beginFrame(this.#bytes, type, corr === 0 ? 0 : Flag.reply)
+    if (corr !== 0) this.number(corr)
   }
 
-  byte(value: number): void {
-    writeByte(this.#bytes, value)
-  }
-
-  number(value: number): void {
+  number(value: number): this {
     writeVarint(this.#bytes, value)
+    return this
   }
 
-  fields(fields: Fields): void {
-    const given = Object.entries(fields)
-    writeCount(this.#bytes, given.filter(([, value]) => value !== undefined).length)
-    for (const [name, value] of given) {
-      if (value === undefined) continue
+  fields(fields: Fields): this {
+    const given = Object.entries(fields).filter(([, value]) => value !== undefined)
+    writeCount(this.#bytes, given.length)
+    for (const [name, value = null] of given) {
       writeString(this.#bytes, name)
       writeValue(this.#bytes, value, 1)
     }
+    return this
   }
 
   /** Code 0 and no more if there is none. */
-  error(error: ErrorFields | undefined): void {
+  error(error: ErrorFields | undefined): this {
     writeU16(this.#bytes, error?.code ?? 0)
-    if (error === undefined) return
+    if (error === undefined) return this
     writeString(this.#bytes, error.name)
     writeString(this.#bytes, error.text)
     writeByte(this.#bytes, error.retryable ? 1 : 0)
+    return this
   }
 
   end(sink: ByteSink): void {

@@ -1,4 +1,4 @@
-import type { Value } from '../../src/core.ts'
+import type { TypedValue, Value } from '../../src/core.ts'
 import type { Cursor } from './cursor.ts'
 import type { ErrorFields, Rejection } from './encoder.ts'
 import { Malformed } from './frame.ts'
@@ -26,11 +26,7 @@ export class FieldMap {
 
   /** A number from 0 to 2^53 - 1, whatever its type. */
   number(name: string): number | undefined {
-    const value = this.#values.get(name)
-    const plain = typeof value === 'object' && value !== null && 'type' in value ? value.value : value
-    if (typeof plain !== 'number' && typeof plain !== 'bigint') return undefined
-    const number = Number(plain)
-    return number >= 0 && number <= Number.MAX_SAFE_INTEGER ? number : undefined
+    return numberOf(this.#values.get(name))
   }
 
   flag(name: string): boolean {
@@ -43,10 +39,19 @@ export class FieldMap {
   }
 
   numbers(name: string): number[] {
-    const value = this.#values.get(name)
-    if (typeof value !== 'object' || value === null || !('type' in value) || value.type !== 'list') return []
-    return value.value.map((item) => new FieldMap([['', item]]).number('') ?? 0)
+    const value = typedOf(this.#values.get(name))
+    return value?.type === 'list' ? value.value.map((item) => numberOf(item) ?? 0) : []
   }
+}
+
+function typedOf(value: Value | undefined): TypedValue | undefined {
+  return typeof value === 'object' && value !== null && 'type' in value ? value : undefined
+}
+
+function numberOf(value: Value | undefined): number | undefined {
+  const plain = typedOf(value)?.value ?? value
+  const number = typeof plain === 'bigint' ? Number(plain) : plain
+  return typeof number === 'number' && number >= 0 && number <= Number.MAX_SAFE_INTEGER ? number : undefined
 }
 
 /** Reads an error; undefined for code 0. */

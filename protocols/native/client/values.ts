@@ -22,30 +22,32 @@ export type Plain =
   | readonly Plain[]
   | ReadonlyMap<Plain, Plain>
 
+type Whole = Extract<TypedValue, { readonly value: number }>['type']
+
+const whole = (type: Whole, min: number, max: number) => (value: number) => {
+  if (Number.isInteger(value) && value >= min && value <= max) return { type, value } satisfies TypedValue
+  throw new RangeError(`${value} is no whole number from ${min} to ${max}`)
+}
+
 /** Values of a certain type, for those who must have it: `t.short(5)`. Throws a RangeError for what does not fit. */
 export const t = {
-  byte: (value: number): TypedValue => ({ type: 'byte', value: inRange(value, -128, 127) }),
-  short: (value: number): TypedValue => ({ type: 'short', value: inRange(value, -32_768, 32_767) }),
-  int: (value: number): TypedValue => ({ type: 'int', value: inRange(value, -(2 ** 31), 2 ** 31 - 1) }),
+  byte: whole('byte', -128, 127),
+  short: whole('short', -32_768, 32_767),
+  int: whole('int', -(2 ** 31), 2 ** 31 - 1),
   long: (value: number | bigint): bigint => BigInt.asIntN(64, BigInt(value)),
   float: (value: number): TypedValue => ({ type: 'float', value: Math.fround(value) }),
   double: (value: number): Double => ({ type: 'double', value }),
   char: (value: string): TypedValue => ({ type: 'char', value }),
   timestamp: (value: number | Date): TypedValue => ({ type: 'timestamp', value: Number(value) }),
-  ubyte: (value: number): TypedValue => ({ type: 'ubyte', value: inRange(value, 0, 255) }),
-  ushort: (value: number): TypedValue => ({ type: 'ushort', value: inRange(value, 0, 65_535) }),
-  uint: (value: number): TypedValue => ({ type: 'uint', value: inRange(value, 0, 2 ** 32 - 1) }),
+  ubyte: whole('ubyte', 0, 255),
+  ushort: whole('ushort', 0, 65_535),
+  uint: whole('uint', 0, 2 ** 32 - 1),
   ulong: (value: number | bigint): TypedValue => ({ type: 'ulong', value: BigInt.asUintN(64, BigInt(value)) }),
   symbol: (value: string): TypedValue => ({ type: 'symbol', value }),
   uuid: (value: string): TypedValue => ({ type: 'uuid', value }),
   list: (values: readonly PropertyInput[]): TypedValue => ({ type: 'list', value: values.map(toValue) }),
   map: (entries: Properties): TypedValue => ({ type: 'map', value: toEntries(entries) }),
 } as const
-
-function inRange(value: number, min: number, max: number): number {
-  if (Number.isInteger(value) && value >= min && value <= max) return value
-  throw new RangeError(`${value} is no whole number from ${min} to ${max}`)
-}
 
 /** What a program wrote as a value of the protocol. */
 export function toValue(input: PropertyInput): Value {
