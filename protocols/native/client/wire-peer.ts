@@ -82,7 +82,7 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
   readonly #incoming: Incoming<WireArrival>
   readonly #facts: ConstructorParameters<typeof WireArrival>[2]
   readonly #head: GrowingBytes
-  readonly #onWelcome: (welcome: Welcome | ManifoldError) => void
+  readonly #onWelcome: (welcome: Welcome | Error) => void
   /** Undefined until it is open. */
   #transport: Transport | undefined
   #isWelcome: boolean
@@ -96,7 +96,7 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
   #timer: { cancel(): void } | undefined
   #error: ManifoldError | undefined
 
-  private constructor(options: PeerOptions, events: PeerEvents, onWelcome: (welcome: Welcome | ManifoldError) => void) {
+  private constructor(options: PeerOptions, events: PeerEvents, onWelcome: (welcome: Welcome | Error) => void) {
     this.#options = options
     this.#events = events
     this.#decoder = new Decoder(this, helloBytesMax, options.allocate)
@@ -124,15 +124,36 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
     signal: AbortSignal,
   ): Promise<Dialled> {
     return new Promise((resolve, reject) => {
-      const peer = new WirePeer(options, events, (welcome) => {
+      const onWelcome = (welcome: Welcome | Error): void => {
         signal.removeEventListener('abort', onAbort)
-        if (welcome instanceof ManifoldError) reject(welcome)
+        if (welcome instanceof Error) reject(welcome)
         else resolve({ peer, welcome })
-      })
+      }
+      const peer = new WirePeer(options, events, onWelcome)
       const onAbort = (): void => peer.destroy(new ConnectionError('aborted', 'connecting was aborted'))
       signal.addEventListener('abort', onAbort)
-      open(peer).then((transport) => peer.#greet(transport), peer.#onWelcome)
+      open(peer).then((transport) => peer.greet(transport), onWelcome)
     })
+  }
+
+  /** The transport is open: says who is there. */
+  greet(transport: Transport): void {
+    if (this.#isOver) {
+      transport.destroy()
+      return
+    }
+    this.#transport = transport
+    const { clientId, user, password, heartBeatMs, frameBytesMax } = this.#options.hello
+    this.#sink.write(preface())
+    writeMapFrame(this.#sink, FrameType.hello, {
+      product,
+      clientId,
+      heartBeatMs: { type: 'int', value: heartBeatMs },
+      frameBytesMax: { type: 'int', value: frameBytesMax },
+      mechanism: user === undefined ? 'ANONYMOUS' : 'PLAIN',
+      initialResponse: user === undefined ? undefined : textBytes(`\0${user}\0${password ?? ''}`),
+    })
+    this.flush()
   }
 
   get isCongested(): boolean {
@@ -269,25 +290,6 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
   /** The transport, which is there from the greeting on. */
   get #sink(): Transport {
     return this.#transport as Transport
-  }
-
-  #greet(transport: Transport): void {
-    if (this.#isOver) {
-      transport.destroy()
-      return
-    }
-    this.#transport = transport
-    const { clientId, user, password, heartBeatMs, frameBytesMax } = this.#options.hello
-    this.#sink.write(preface())
-    writeMapFrame(this.#sink, FrameType.hello, {
-      product,
-      clientId,
-      heartBeatMs: { type: 'int', value: heartBeatMs },
-      frameBytesMax: { type: 'int', value: frameBytesMax },
-      mechanism: user === undefined ? 'ANONYMOUS' : 'PLAIN',
-      initialResponse: user === undefined ? undefined : textBytes(`\0${user}\0${password ?? ''}`),
-    })
-    this.flush()
   }
 
   #welcome(fields: FieldMap): void {
