@@ -23,17 +23,19 @@ export function textBytesMax(text: string): number {
 
 /** Writes the text, for which there must be room. Returns where it ends. */
 export function writeText(target: Uint8Array, at: number, text: string): number {
-  const length = text.length
-  if (length <= shortTextMax) {
-    let index = 0
-    for (; index < length; index += 1) {
-      const unit = text.charCodeAt(index)
-      if (unit > 0x7f) break
-      target[at + index] = unit
+  if (NodeBuffer !== undefined) {
+    const { length } = text
+    if (length <= shortTextMax) {
+      let index = 0
+      for (; index < length; index += 1) {
+        const unit = text.charCodeAt(index)
+        if (unit > 0x7f) break
+        target[at + index] = unit
+      }
+      if (index === length) return at + length
     }
-    if (index === length) return at + length
+    if (target instanceof NodeBuffer) return at + target.write(text, at)
   }
-  if (NodeBuffer !== undefined && target instanceof NodeBuffer) return at + target.write(text, at)
   return at + encoder.encodeInto(text, target.subarray(at)).written
 }
 

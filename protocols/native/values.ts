@@ -38,6 +38,26 @@ const Tag = {
   pairs: 22,
 } as const
 
+/** The type of a value by its tag. */
+const nameByTag = [
+  ...([
+    'null',
+    'bool',
+    'byte',
+    'char',
+    'short',
+    'int',
+    'long',
+    'double',
+    'float',
+    'string',
+    'bytes',
+    'map',
+    'list',
+  ] as const),
+  ...([undefined, 'timestamp', 'ubyte', 'ushort', 'uint', 'ulong', 'symbol', 'uuid', 'decimal', 'pairs'] as const),
+]
+
 const numbers = new DataView(new ArrayBuffer(8))
 
 type Accessor = 'Int8' | 'Uint8' | 'Int16' | 'Uint16' | 'Uint32' | 'BigInt64' | 'BigUint64' | 'Float32' | 'Float64'
@@ -64,9 +84,6 @@ for (const [tag, bytes, accessor] of [
 ] as const) {
   fixedByTag[tag] = { bytes, get: `get${accessor}`, set: `set${accessor}` }
 }
-
-const nameByTag: string[] = []
-for (const [name, tag] of Object.entries(Tag)) nameByTag[tag] = name
 
 /** Writes a value of the core, in which a plain number is a double. Throws a RangeError for one that has no place. */
 export function writeValue(sink: ByteSink, value: Value, depth = 0): void {
@@ -96,7 +113,7 @@ function writeTyped(sink: ByteSink, value: TypedValue, depth: number): void {
       return
     case 'symbol':
     case 'uuid':
-      writeTagged(sink, Tag[value.type], value.value)
+      writeTagged(sink, nameByTag.indexOf(value.type), value.value)
       return
     case 'decimal':
       writeBlock(sink, Tag.decimal, value.value)
@@ -110,7 +127,7 @@ function writeTyped(sink: ByteSink, value: TypedValue, depth: number): void {
       writeEntries(sink, value.value, depth)
       return
     default:
-      writeFixed(sink, Tag[value.type], value.value)
+      writeFixed(sink, nameByTag.indexOf(value.type), value.value)
   }
 }
 

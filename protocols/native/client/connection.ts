@@ -142,8 +142,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
 
   /** A queue that lives as long as this connection, and of which only it may consume. */
   async temporaryQueue<T = unknown>(codec?: Codec<T>): Promise<Destination<T>> {
-    const fields = await this.hub.ask((corr) => this.hub.peer?.destination(corr, { op: 'temporary', kind: 'queue' }))
-    return new Destination<T>(this, fields.text('address') ?? '', codec)
+    return new Destination<T>(this, await this.hub.temporaryQueue(), codec)
   }
 
   /** Sends to any destination: `queue://orders`, `topic://prices.eu`. */
@@ -245,7 +244,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
   async #drained(): Promise<void> {
     await Promise.all([...this.#workers].map((workers) => workers.close()))
     this.hub.flush()
-    await Promise.all([...this.hub.producers].map((producer) => (producer as Producer<unknown>).flushed()))
+    await this.hub.flushed()
   }
 
   async #reach(endpoint: Endpoint, signal: AbortSignal): Promise<Dialled> {

@@ -3,7 +3,7 @@ import { OutcomeCode } from '../frame.ts'
 import type { Payload, SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { fromFields, ManifoldError } from './errors.ts'
-import type { ConsumerEnd, Hub } from './hub.ts'
+import type { Hub, Link } from './hub.ts'
 import { type Arrival, Message, type Origin, type SettleOptions } from './message.ts'
 import type { Peer } from './peer.ts'
 
@@ -58,7 +58,7 @@ interface Settled {
 }
 
 /** A consumer at the broker: keeps what has come until it is taken, and grants credit for what is settled. */
-export class Consumer<T = unknown> implements ConsumerEnd, Origin {
+export class Consumer<T = unknown> implements Link, Origin {
   readonly link: number
   readonly address: string
   readonly #hub: Hub
@@ -86,7 +86,6 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
   #takenCount: number
   #epoch: number
   #settled: Settled[]
-  #endedBy: ManifoldError | undefined
   #isOver: boolean
   #onOpen: { readonly resolve: () => void; readonly reject: (error: ManifoldError) => void } | undefined
   #onUsed: (() => void) | undefined
@@ -128,7 +127,6 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
     this.#takenCount = 0
     this.#epoch = 0
     this.#settled = []
-    this.#endedBy = undefined
     this.#isOver = false
     this.#onOpen = undefined
     this.#onUsed = undefined
@@ -137,24 +135,10 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
   /** Opens it; resolves once the broker has it. Rejects if the broker refuses. */
   start(sink: Sink): Promise<void> {
     this.#sink = sink
-    if (this.#hub.closedBy !== undefined) return Promise.reject(this.#hub.closedBy)
     return new Promise((resolve, reject) => {
       this.#onOpen = { resolve, reject }
-      this.#hub.addConsumer(this)
+      this.#hub.add(this)
     })
-  }
-
-  /** Messages handed out and not settled. */
-  get unsettledCount(): number {
-    return this.#takenCount
-  }
-
-  get isOver(): boolean {
-    return this.#isOver
-  }
-
-  get endedBy(): ManifoldError | undefined {
-    return this.#endedBy
   }
 
   /** The next message, if one waits. */
@@ -319,7 +303,6 @@ export class Consumer<T = unknown> implements ConsumerEnd, Origin {
   ended(error: ManifoldError | undefined): void {
     const onOpen = this.#onOpen
     this.#onOpen = undefined
-    this.#endedBy = error
     this.#isOver = true
     this.#peer = undefined
     this.#isOpen = false

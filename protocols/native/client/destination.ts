@@ -148,13 +148,11 @@ export class Destination<T = unknown> {
 
   /** Ends a durable subscription of this client for good. */
   async unsubscribe(name: string): Promise<void> {
-    const { hub } = this.#host
-    await hub.ask((corr) => hub.peer?.destination(corr, { op: 'unsubscribe', name }))
+    await this.#host.hub.destination({ op: 'unsubscribe', name })
   }
 
   #administer(op: string) {
-    const { hub } = this.#host
-    return hub.ask((corr) => hub.peer?.destination(corr, { op, address: this.address }))
+    return this.#host.hub.destination({ op, address: this.address })
   }
 
   #work(handler: Handler<T>, options: ConsumerOptions & WorkerOptions, settles: boolean): Workers<T> {

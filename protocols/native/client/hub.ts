@@ -5,30 +5,26 @@ import { ConnectionError, closed, fromFields, ManifoldError } from './errors.ts'
 import type { Arrival } from './message.ts'
 import type { Dialled, Peer, PeerEvents, Welcome } from './peer.ts'
 
-/** A producer or consumer: opened again on every connection. */
+/** A producer or consumer: opened again on every connection. Of what a peer tells it hears what it has a method for. */
 export interface Link {
   readonly link: number
   /** There is a connection: to be opened on it. */
   reopen(peer: Peer): void
   /** The connection has gone. */
-  interrupted(error: ManifoldError): void
+  interrupted(): void
   /** What is owed is written, before the bytes go out. */
-  beforeFlush(peer: Peer): void
+  beforeFlush?(peer: Peer): void
   /** The broker ended it; no error: it has come to its end. */
   ended(error: ManifoldError | undefined): void
   /** The connection has been closed for good. */
   closed(error: ManifoldError): void
-}
-
-export interface ProducerEnd extends Link {
-  accepted(upTo: number, rejections: readonly Rejection[]): void
-  credit(messages: number, bytes: number): void
-  drained(): void
-}
-
-export interface ConsumerEnd extends Link {
-  deliver(arrival: Arrival): void
-  creditUsed(unused: number): void
+  /** Resolves once every send has been answered. */
+  flushed?(): Promise<void>
+  accepted?(upTo: number, rejections: readonly Rejection[]): void
+  credit?(messages: number, bytes: number): void
+  drained?(): void
+  deliver?(arrival: Arrival): void
+  creditUsed?(): void
 }
 
 interface Asked {
@@ -47,8 +43,7 @@ export interface HubEvents {
 export class Hub implements PeerEvents {
   readonly environment: Environment
   readonly #events: HubEvents
-  readonly #producers: Map<number, ProducerEnd>
-  readonly #consumers: Map<number, ConsumerEnd>
+  readonly #links: Map<number, Link>
   readonly #asked: Map<number, Asked>
   #touched: Link[]
   #isFlushDue: boolean
@@ -63,8 +58,7 @@ export class Hub implements PeerEvents {
   constructor(environment: Environment, events: HubEvents) {
     this.environment = environment
     this.#events = events
-    this.#producers = new Map()
-    this.#consumers = new Map()
+    this.#links = new Map()
     this.#asked = new Map()
     this.#touched = []
     this.#isFlushDue = false
@@ -107,26 +101,21 @@ export class Hub implements PeerEvents {
     return this.#lastLink
   }
 
-  addProducer(link: ProducerEnd): void {
+  add(link: Link): void {
     if (this.#closedBy !== undefined) {
       link.closed(this.#closedBy)
       return
     }
-    this.#producers.set(link.link, link)
-    if (this.#peer !== undefined) link.reopen(this.#peer)
-  }
-
-  addConsumer(link: ConsumerEnd): void {
-    this.#consumers.set(link.link, link)
+    this.#links.set(link.link, link)
     if (this.#peer !== undefined) link.reopen(this.#peer)
   }
 
   /** Forgets a link and closes it at the broker, which is told before anything else is. */
   async drop(link: Link): Promise<void> {
-    const isKnown = this.#producers.delete(link.link) || this.#consumers.delete(link.link)
+    const isKnown = this.#links.delete(link.link)
     const peer = this.#peer
     if (!isKnown || peer === undefined) return
-    link.beforeFlush(peer)
+    link.beforeFlush?.(peer)
     try {
       await this.ask((corr) => peer.closeLink(corr, link.link))
     } catch (error) {
@@ -149,7 +138,7 @@ export class Hub implements PeerEvents {
     this.#touched = []
     const peer = this.#peer
     if (peer === undefined) return
-    for (const link of touched) link.beforeFlush(peer)
+    for (const link of touched) link.beforeFlush?.(peer)
     peer.flush()
   }
 
@@ -170,11 +159,26 @@ export class Hub implements PeerEvents {
     return this.ask((corr) => this.#peer?.open(kind, corr, link, fields))
   }
 
+  /** What is to be done with a destination. */
+  destination(fields: Fields): Promise<FieldMap> {
+    return this.ask((corr) => this.#peer?.destination(corr, fields))
+  }
+
+  /** Makes a queue that lives as long as the connection. Returns its address. */
+  async temporaryQueue(): Promise<string> {
+    return (await this.destination({ op: 'temporary', kind: 'queue' })).text('address') ?? ''
+  }
+
+  /** Resolves once every send has been answered. */
+  async flushed(): Promise<void> {
+    await Promise.all(this.#linksNow.map((link) => link.flushed?.()))
+  }
+
   /** There is a connection. */
   attach({ peer, welcome }: Dialled): void {
     this.#peer = peer
     this.#clockOffsetMs = welcome.clockOffsetMs
-    for (const link of this.#links) link.reopen(peer)
+    for (const link of this.#linksNow) link.reopen(peer)
     this.#events.connected(welcome)
     const lost = this.#lostEarly
     this.#lostEarly = undefined
@@ -185,53 +189,43 @@ export class Hub implements PeerEvents {
   close(error: ManifoldError = closed()): void {
     if (this.#closedBy !== undefined) return
     this.#closedBy = error
-    for (const link of this.#links) link.closed(error)
-    this.#producers.clear()
-    this.#consumers.clear()
+    for (const link of this.#linksNow) link.closed(error)
+    this.#links.clear()
     this.#forgetAsked(error)
   }
 
-  get producers(): Iterable<ProducerEnd> {
-    return this.#producers.values()
-  }
-
   ok(corr: number, fields: FieldMap): void {
-    const asked = this.#asked.get(corr)
-    this.#asked.delete(corr)
-    asked?.resolve(fields)
+    this.#answered(corr)?.resolve(fields)
   }
 
   error(corr: number, error: ErrorFields): void {
-    const asked = this.#asked.get(corr)
-    this.#asked.delete(corr)
-    asked?.reject(fromFields(error))
+    this.#answered(corr)?.reject(fromFields(error))
   }
 
   accepted(link: number, upTo: number, rejections: readonly Rejection[]): void {
-    this.#producers.get(link)?.accepted(upTo, rejections)
+    this.#links.get(link)?.accepted?.(upTo, rejections)
   }
 
   deliver(link: number, arrival: Arrival): void {
-    this.#consumers.get(link)?.deliver(arrival)
+    this.#links.get(link)?.deliver?.(arrival)
   }
 
   credit(link: number, messages: number, bytes: number): void {
-    this.#producers.get(link)?.credit(messages, bytes)
+    this.#links.get(link)?.credit?.(messages, bytes)
   }
 
-  creditUsed(link: number, unused: number): void {
-    this.#consumers.get(link)?.creditUsed(unused)
+  creditUsed(link: number): void {
+    this.#links.get(link)?.creditUsed?.()
   }
 
   linkClosed(link: number, error: ErrorFields | undefined): void {
-    const found = this.#producers.get(link) ?? this.#consumers.get(link)
-    this.#producers.delete(link)
-    this.#consumers.delete(link)
+    const found = this.#links.get(link)
+    this.#links.delete(link)
     found?.ended(error === undefined ? undefined : fromFields(error))
   }
 
   drained(): void {
-    for (const link of this.#producers.values()) link.drained()
+    for (const link of this.#links.values()) link.drained?.()
   }
 
   lost(error: ManifoldError): void {
@@ -243,7 +237,7 @@ export class Hub implements PeerEvents {
     this.#peer = undefined
     this.#epoch += 1
     this.#touched = []
-    for (const link of this.#links) link.interrupted(error)
+    for (const link of this.#linksNow) link.interrupted()
     this.#forgetAsked(
       new ConnectionError(error.code, error.message, { retryable: true, outcome: 'unknown', cause: error }),
     )
@@ -251,8 +245,14 @@ export class Hub implements PeerEvents {
   }
 
   /** As they are now, whatever is opened or closed meanwhile. */
-  get #links(): readonly Link[] {
-    return [...this.#producers.values(), ...this.#consumers.values()]
+  get #linksNow(): readonly Link[] {
+    return [...this.#links.values()]
+  }
+
+  #answered(corr: number): Asked | undefined {
+    const asked = this.#asked.get(corr)
+    this.#asked.delete(corr)
+    return asked
   }
 
   #forgetAsked(error: ManifoldError): void {

@@ -71,8 +71,7 @@ export class Inbox implements Sink {
   }
 
   async #open(): Promise<string> {
-    const fields = await this.#hub.ask((corr) => this.#hub.peer?.destination(corr, { op: 'temporary', kind: 'queue' }))
-    const address = fields.text('address') ?? ''
+    const address = await this.#hub.temporaryQueue()
     const consumer = new Consumer<unknown>(this.#hub, { address, options: { ack: 'none' }, replyWith: this.#replyWith })
     this.#consumer = consumer
     await consumer.start(this)

@@ -3,7 +3,7 @@ import type { FieldMap } from '../fields.ts'
 import { type Outgoing, outgoing, type Payload, type SendOptions, type Times } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { aborted, ConnectionError, fromFields, ManifoldError, TimeoutError } from './errors.ts'
-import type { Hub, ProducerEnd } from './hub.ts'
+import type { Hub, Link } from './hub.ts'
 import type { Peer } from './peer.ts'
 import { type WaitOptions, watch } from './wait.ts'
 
@@ -44,7 +44,7 @@ interface Pending {
 }
 
 /** Sends messages to one destination, in order, as many at a time as the broker takes. */
-export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
+export class Producer<T = Payload> implements Link, AsyncDisposable {
   /** @internal */
   readonly link: number
   /** `queue://orders`; undefined: each message says where to. */
@@ -106,7 +106,7 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     }
     this.#resolve = nothing
     this.#reject = nothing
-    hub.addProducer(this)
+    hub.add(this)
   }
 
   /** Whether it has been closed, by whomever: nothing can be sent any more. */
@@ -198,11 +198,6 @@ export class Producer<T = Payload> implements ProducerEnd, AsyncDisposable {
     this.#written = 0
     this.#dropTransacted()
     this.#dropGivenUp()
-  }
-
-  /** @internal */
-  beforeFlush(): void {
-    // Sends are written as they come.
   }
 
   /** @internal */
