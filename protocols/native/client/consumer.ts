@@ -3,6 +3,7 @@ import { OutcomeCode } from '../frame.ts'
 import type { Payload, SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { fromFields, ManifoldError } from './errors.ts'
+import { Fifo } from './fifo.ts'
 import type { Hub, Link } from './hub.ts'
 import { type Arrival, Message, type Origin, type SettleOptions } from './message.ts'
 import type { Peer } from './peer.ts'
@@ -34,7 +35,6 @@ export interface ConsumerOptions {
 
 const creditDefault = 256
 const creditBytesDefault = 1024 * 1024
-const cutWhen = 512
 /** With no more credit than this, each settlement is answered by new credit. */
 const promptMax = 16
 const resolved = Promise.resolve()
@@ -69,8 +69,7 @@ export class Consumer<T = unknown> implements Link, Origin {
   readonly #targetBytes: number
   readonly #replyWith: (to: string, payload: Payload, options: SendOptions) => Promise<void>
   #sink: Sink | undefined
-  #buffer: Message<T>[]
-  #front: number
+  readonly #buffer: Fifo<Message<T>>
   #peer: Peer | undefined
   #isOpen: boolean
   #isTouched: boolean
@@ -114,8 +113,7 @@ export class Consumer<T = unknown> implements Link, Origin {
     this.#fields = fieldsOf(address, options, isBrowser)
     this.#replyWith = given.replyWith
     this.#sink = undefined
-    this.#buffer = []
-    this.#front = 0
+    this.#buffer = new Fifo()
     this.#peer = undefined
     this.#isOpen = false
     this.#isTouched = false
@@ -143,16 +141,8 @@ export class Consumer<T = unknown> implements Link, Origin {
 
   /** The next message, if one waits. */
   take(): Message<T> | undefined {
-    const message = this.#buffer[this.#front]
+    const message = this.#buffer.shift()
     if (message === undefined) return undefined
-    this.#front += 1
-    if (this.#front === this.#buffer.length) {
-      this.#buffer.length = 0
-      this.#front = 0
-    } else if (this.#front >= cutWhen && this.#front * 2 > this.#buffer.length) {
-      this.#buffer = this.#buffer.slice(this.#front)
-      this.#front = 0
-    }
     if (this.#isExplicit) this.#takenCount += 1
     else this.#owe(1, message.size)
     return message
@@ -181,8 +171,7 @@ export class Consumer<T = unknown> implements Link, Origin {
   stop(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#buffer = []
-    this.#front = 0
+    this.#buffer.clear()
   }
 
   /** Closes it at the broker. What is not settled goes back. */
@@ -256,8 +245,7 @@ export class Consumer<T = unknown> implements Link, Origin {
   interrupted(): void {
     this.#peer = undefined
     this.#isOpen = false
-    this.#buffer = []
-    this.#front = 0
+    this.#buffer.clear()
     this.#settled = []
     this.#takenCount = 0
     this.#isTouched = false
@@ -313,8 +301,7 @@ export class Consumer<T = unknown> implements Link, Origin {
   }
 
   closed(error: ManifoldError): void {
-    this.#buffer = []
-    this.#front = 0
+    this.#buffer.clear()
     this.ended(error)
   }
 

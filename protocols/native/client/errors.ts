@@ -1,10 +1,12 @@
 import type { ErrorFields } from '../encoder.ts'
 
+/** `unknown`: what was asked for may have happened or not. */
+export type Outcome = 'none' | 'unknown'
+
 export interface ManifoldErrorOptions {
   /** Whether the same call may succeed later. */
   readonly retryable?: boolean
-  /** `unknown`: what was asked for may have happened or not. */
-  readonly outcome?: 'none' | 'unknown'
+  readonly outcome?: Outcome
   readonly cause?: unknown
 }
 
@@ -16,7 +18,7 @@ export class ManifoldError extends Error {
   override readonly name: string = 'ManifoldError'
   readonly code: string
   readonly retryable: boolean
-  readonly outcome: 'none' | 'unknown'
+  readonly outcome: Outcome
 
   constructor(code: string, sentence: string, options: ManifoldErrorOptions = {}) {
     super(sentence, options.cause === undefined ? undefined : { cause: options.cause })
@@ -30,7 +32,7 @@ export class ManifoldError extends Error {
 export class TimeoutError extends ManifoldError {
   override readonly name = 'TimeoutError'
 
-  constructor(what: string, ms: number, outcome: 'none' | 'unknown' = 'none') {
+  constructor(what: string, ms: number, outcome: Outcome = 'none') {
     super('timed-out', `${what} took longer than ${ms} ms (option timeout)`, { retryable: true, outcome })
   }
 }
@@ -57,10 +59,15 @@ export function fromFields({ name, text, retryable }: ErrorFields): ManifoldErro
 }
 
 /** A caller's signal has ended the wait. */
-export function aborted(what: string, signal: AbortSignal, outcome: 'none' | 'unknown' = 'none'): ManifoldError {
+export function aborted(what: string, signal: AbortSignal, outcome: Outcome = 'none'): ManifoldError {
   return new ManifoldError('aborted', `${what} was aborted`, { cause: signal.reason, outcome })
 }
 
 export function closed(): ManifoldError {
   return new ManifoldError('closed', 'the connection has been closed')
+}
+
+export function rolledBack(): ConnectionError {
+  const sentence = 'the connection was lost: the transaction is rolled back'
+  return new ConnectionError('connection-lost', sentence, { retryable: true })
 }

@@ -2,7 +2,8 @@ import type { Rejection } from '../encoder.ts'
 import type { FieldMap } from '../fields.ts'
 import { type Outgoing, outgoing, type Payload, type SendOptions, type Times } from './body.ts'
 import type { Codec } from './codecs.ts'
-import { aborted, ConnectionError, fromFields, ManifoldError, TimeoutError } from './errors.ts'
+import { fromFields, ManifoldError, type Outcome, rolledBack } from './errors.ts'
+import { Fifo } from './fifo.ts'
 import type { Hub, Link } from './hub.ts'
 import type { Peer } from './peer.ts'
 import { type WaitOptions, watch } from './wait.ts'
@@ -27,8 +28,6 @@ export interface ProducerOptions {
 }
 
 const bufferBytesDefault = 64 * 1024 * 1024
-/** An empty front of the queue at least this long is cut off. */
-const cutWhen = 1024
 
 /** A send without its answer. */
 interface Pending {
@@ -54,9 +53,8 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
   readonly #options: ProducerOptions
   readonly #confirm: Confirm
   readonly #persistent: boolean
-  /** Sends by seq: `#queue[#front]` is number `#firstSeq`; those before `#written` are on the wire. */
-  #queue: Pending[]
-  #front: number
+  /** Sends by seq: the first one is number `#firstSeq`; `#written` of them are on the wire. */
+  readonly #queue: Fifo<Pending>
   #firstSeq: number
   #written: number
   #bufferedBytes: number
@@ -86,8 +84,7 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
     this.#options = options
     this.#confirm = options.confirm ?? 'stored'
     this.#persistent = options.persistent ?? (this.#confirm !== 'none' && address?.startsWith('topic:') !== true)
-    this.#queue = []
-    this.#front = 0
+    this.#queue = new Fifo()
     this.#firstSeq = 1
     this.#written = 0
     this.#bufferedBytes = 0
@@ -116,7 +113,7 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
 
   /** Sends without an answer yet. */
   get pendingCount(): number {
-    return this.#queue.length - this.#front
+    return this.#queue.length
   }
 
   /**
@@ -154,7 +151,8 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
     }
     if (!this.#add(pending)) return sent
     const timeout = options?.timeout ?? this.#options.timeout
-    if (options?.signal !== undefined || timeout !== undefined) this.#watch(pending, options?.signal, timeout)
+    const signal = options?.signal
+    if (signal !== undefined || timeout !== undefined) this.#watch(pending, { signal, timeout })
     return sent
   }
 
@@ -196,8 +194,12 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
     this.#isOpen = false
     this.#credit = 0
     this.#written = 0
-    this.#dropTransacted()
-    this.#dropGivenUp()
+    this.#keep((pending) => {
+      // A transaction ends with its connection.
+      if (pending.transaction > 0) settle(pending, rolledBack())
+      // A send that was given up nobody waits for; one with a name keeps its number.
+      return pending.transaction === 0 && (pending.reject !== undefined || this.#options.name !== undefined)
+    })
   }
 
   /** @internal */
@@ -209,11 +211,8 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
   closed(error: ManifoldError): void {
     this.#endedBy ??= error
     this.#isOpen = false
-    const rest = this.#queue.slice(this.#front)
-    this.#queue = []
-    this.#front = 0
     this.#written = 0
-    for (const pending of rest) {
+    for (const pending of this.#queue.clear()) {
       const { code, message, retryable } = error
       if (pending.wasWritten)
         settle(pending, new ManifoldError(code, message, { retryable, outcome: 'unknown', cause: error }))
@@ -269,9 +268,10 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
   #pump(): void {
     const peer = this.#peer
     if (peer === undefined || !this.#isOpen) return
-    while (this.#front + this.#written < this.#queue.length && this.#credit > 0 && this.#creditBytes > 0) {
+    while (this.#credit > 0 && this.#creditBytes > 0) {
+      const pending = this.#queue.at(this.#written)
+      if (pending === undefined) break
       if (peer.isCongested) return
-      const pending = this.#queue[this.#front + this.#written] as Pending
       const cost = this.#write(peer, pending)
       if (cost === undefined) continue
       this.#credit -= 1
@@ -288,7 +288,7 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
     try {
       return peer.send(this.link, this.#firstSeq + this.#written, pending.message, pending.transaction)
     } catch (error) {
-      this.#queue.splice(this.#front + this.#written, 1)
+      this.#queue.remove(this.#written)
       this.#bufferedBytes -= pending.roughBytes
       settle(pending, unsendable(error))
       return undefined
@@ -296,19 +296,10 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
   }
 
   #shift(): Pending {
-    const queue = this.#queue
-    const pending = queue[this.#front] as Pending
-    this.#front += 1
+    const pending = this.#queue.shift() as Pending
     this.#firstSeq += 1
     this.#written -= 1
     this.#bufferedBytes -= pending.roughBytes
-    if (this.#front === queue.length) {
-      queue.length = 0
-      this.#front = 0
-    } else if (this.#front >= cutWhen && this.#front * 2 > queue.length) {
-      this.#queue = queue.slice(this.#front)
-      this.#front = 0
-    }
     return pending
   }
 
@@ -355,45 +346,31 @@ export class Producer<T = Payload> implements Link, AsyncDisposable {
     this.closed(new ManifoldError('taken-over', sentence))
   }
 
-  #watch(pending: Pending, signal: AbortSignal | undefined, timeout: number | undefined): void {
-    pending.release = watch('the send', { signal, timeout }, this.#hub.environment, () => {
-      const index = this.#queue.indexOf(pending, this.#front)
+  #watch(pending: Pending, waits: WaitOptions): void {
+    const outcome = (): Outcome => (pending.wasWritten ? 'unknown' : 'none')
+    const onOver = (error: ManifoldError): void => {
+      const index = this.#queue.indexOf(pending)
       if (index < 0) return
       // What has a number that the broker may know stays in its place, so that the others keep theirs.
-      const isNumbered = index < this.#front + this.#written || this.#options.name !== undefined
+      const isNumbered = index < this.#written || this.#options.name !== undefined
       if (!isNumbered || !pending.wasWritten) {
-        this.#queue.splice(index, 1)
+        this.#queue.remove(index)
         this.#bufferedBytes -= pending.roughBytes
       }
-      const outcome = pending.wasWritten ? 'unknown' : 'none'
-      if (signal?.aborted === true) settle(pending, aborted('the send', signal, outcome))
-      else settle(pending, new TimeoutError('the send', timeout ?? 0, outcome))
-    })
-  }
-
-  /** A transaction ends with its connection: none of its sends is carried over to the next one. */
-  #dropTransacted(): void {
-    const rest = this.#queue.slice(this.#front)
-    if (!rest.some(({ transaction }) => transaction > 0)) return
-    const sentence = 'the connection was lost: the transaction is rolled back'
-    for (const pending of rest) {
-      if (pending.transaction > 0)
-        settle(pending, new ConnectionError('connection-lost', sentence, { retryable: true }))
+      settle(pending, error)
     }
-    this.#keep(rest.filter(({ transaction }) => transaction === 0))
+    pending.release = watch('the send', waits, this.#hub.environment, onOver, outcome)
   }
 
-  /** After a loss nobody waits for the sends that were given up: they are not sent again. */
-  #dropGivenUp(): void {
-    if (this.#options.name !== undefined) return
-    this.#keep(this.#queue.slice(this.#front).filter((pending) => pending.reject !== undefined))
-  }
-
-  #keep(kept: Pending[]): void {
-    this.#firstSeq += this.#queue.length - this.#front - kept.length
-    this.#queue = kept
-    this.#front = 0
-    this.#bufferedBytes = kept.reduce((sum, { roughBytes }) => sum + roughBytes, 0)
+  /** Drops the others of what has not been answered. */
+  #keep(isKept: (pending: Pending) => boolean): void {
+    for (const pending of this.#queue.clear()) {
+      if (isKept(pending)) this.#queue.push(pending)
+      else {
+        this.#firstSeq += 1
+        this.#bufferedBytes -= pending.roughBytes
+      }
+    }
   }
 
   #idle(): void {

@@ -1,5 +1,5 @@
 import type { Environment } from './environment.ts'
-import { aborted, ConnectionError, closed, ManifoldError } from './errors.ts'
+import { ConnectionError, ManifoldError } from './errors.ts'
 import type { Dialled } from './peer.ts'
 import type { Endpoint, Target } from './url.ts'
 
@@ -68,7 +68,7 @@ export class Reconnect {
         this.#since = this.#environment.now()
         return found
       }
-      if (signal.aborted) throw reasonOf(signal)
+      signal.throwIfAborted()
       failure = found
     }
   }
@@ -117,30 +117,18 @@ export class Reconnect {
     return shuffled
   }
 
+  /** Until so long from now, or the network may be there again, or it is aborted. */
   #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       const onOver = (): void => {
         timer.cancel()
         forget?.()
-        signal.removeEventListener('abort', onAbort)
+        signal.removeEventListener('abort', onOver)
         resolve()
       }
       const timer = this.#environment.after(ms, onOver)
       const forget = this.#environment.onWake?.(onOver)
-      const onAbort = (): void => {
-        timer.cancel()
-        forget?.()
-        reject(reasonOf(signal))
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
+      signal.addEventListener('abort', onOver)
     })
   }
-}
-
-function reasonOf(signal: AbortSignal): ManifoldError {
-  return signal.reason instanceof ManifoldError
-    ? signal.reason
-    : signal.aborted
-      ? aborted('connecting', signal)
-      : closed()
 }

@@ -2,7 +2,7 @@ import { TransactionEnd } from '../frame.ts'
 import { addressOf } from './address.ts'
 import type { Payload, SendOptions } from './body.ts'
 import type { ConsumerOptions } from './consumer.ts'
-import { ConnectionError, ManifoldError } from './errors.ts'
+import { ManifoldError, rolledBack } from './errors.ts'
 import type { Hub } from './hub.ts'
 import type { Message } from './message.ts'
 import type { Producer } from './producer.ts'
@@ -80,9 +80,7 @@ export class TransactionScope {
     }
     if (this.#epoch !== this.#host.hub.epoch) {
       await this.rollback()
-      throw new ConnectionError('connection-lost', 'the connection was lost: the transaction is rolled back', {
-        retryable: true,
-      })
+      throw rolledBack()
     }
     try {
       await this.#end(TransactionEnd.commit)

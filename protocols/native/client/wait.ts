@@ -1,5 +1,5 @@
 import type { Environment } from './environment.ts'
-import { aborted, TimeoutError } from './errors.ts'
+import { aborted, type ManifoldError, type Outcome, TimeoutError } from './errors.ts'
 
 /** How long a call may wait. */
 export interface WaitOptions {
@@ -9,12 +9,13 @@ export interface WaitOptions {
   readonly timeout?: number | undefined
 }
 
-/** Calls back once if the wait is over before it is released. Returns the release. */
+/** Calls back once if the wait is over before it is released. Returns the release. `outcome`: of what is given up then. */
 export function watch(
   what: string,
   { signal, timeout }: WaitOptions,
   environment: Environment,
-  onOver: (error: Error) => void,
+  onOver: (error: ManifoldError) => void,
+  outcome: () => Outcome = () => 'none',
 ): (() => void) | undefined {
   if (signal === undefined && timeout === undefined) return undefined
   const release = (): void => {
@@ -23,14 +24,14 @@ export function watch(
   }
   const onAbort = (): void => {
     release()
-    if (signal !== undefined) onOver(aborted(what, signal))
+    if (signal !== undefined) onOver(aborted(what, signal, outcome()))
   }
   const timer =
     timeout === undefined
       ? undefined
       : environment.after(timeout, () => {
           release()
-          onOver(new TimeoutError(what, timeout))
+          onOver(new TimeoutError(what, timeout, outcome()))
         })
   signal?.addEventListener('abort', onAbort)
   if (signal?.aborted === true) queueMicrotask(onAbort)

@@ -19,7 +19,7 @@ import { FieldMap, readError, readRejections } from '../fields.ts'
 import { Flag, FrameType, Malformed, preface, protocolMajor } from '../frame.ts'
 import { Incoming } from '../incoming.ts'
 import { helloBytesMax } from '../limits.ts'
-import { plainHeadBytes, putPlainHead, writeHead } from '../section.ts'
+import { plainHeadBytes, plainHeadOf, putPlainHead, writeHead } from '../section.ts'
 import { textBytes, writeText } from '../text.ts'
 import { type ByteSink, beginFrame, endFrame, GrowingBytes, putVarint, writeVarint } from '../writer.ts'
 import type { Outgoing } from './body.ts'
@@ -181,10 +181,7 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
     writeVarint(section, link)
     writeVarint(section, seq)
     const start = section.position
-    if (head === undefined) {
-      section.reserve(plainHeadBytes)
-      section.position = putPlainHead(section.buffer, start, message.kind, message.persistent)
-    } else writeHead(section, head)
+    writeHead(section, head ?? plainHeadOf(message.kind, message.persistent))
     const headBytes = section.position - start
     const size = headBytes + bytes.length
     if (size > this.#messageBytesMax) throw tooLarge(size, this.#messageBytesMax)
