@@ -31,6 +31,8 @@ export type RawJob =
   | { readonly kind: 'append' }
   /** 4 KiB and a flush, over what is there. */
   | { readonly kind: 'overwrite' }
+  /** The same with `O_DSYNC` instead of the flush. */
+  | { readonly kind: 'overwrite-dsync' }
   /** A message's bytes from one place in memory to another, and their share of a CRC. */
   | { readonly kind: 'copy'; readonly bodyBytes: number }
 

@@ -5,7 +5,7 @@ import { type Engine, NoEngine } from './engine.ts'
 import { type LoopJob, noTrouble, type StoreOrder, type StoreResult } from './job.ts'
 import { JournalEngine } from './journal-engine.ts'
 import { LmdbEngine } from './lmdb-engine.ts'
-import { append, copy, overwrite } from './raw-disk.ts'
+import { append, copy, overwrite, overwriteDsync } from './raw-disk.ts'
 
 /** Twice what libuv's pool has threads. */
 const poolJobs = 8
@@ -21,6 +21,8 @@ async function carryOut({ job, seconds, folder }: StoreOrder): Promise<StoreResu
       return { figures: append(folder, seconds), trouble: noTrouble }
     case 'overwrite':
       return { figures: overwrite(folder, seconds), trouble: noTrouble }
+    case 'overwrite-dsync':
+      return { figures: overwriteDsync(folder, seconds), trouble: noTrouble }
     case 'copy':
       return { figures: copy(job.bodyBytes, seconds), trouble: noTrouble }
     default:

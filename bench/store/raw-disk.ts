@@ -1,4 +1,4 @@
-import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, constants, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { Histogram } from '../histogram.ts'
@@ -27,15 +27,38 @@ export function append(folder: string, seconds: number): Figures {
 /** Writes 4 KiB and flushes, over and over, from end to end of a file that is there already. */
 export function overwrite(folder: string, seconds: number): Figures {
   return withFile(join(folder, 'overwrite'), (file) => {
-    for (let at = 0; at < overwrittenBytes; at += appendBytes)
-      writeSync(file, Buffer.alloc(appendBytes, 1), 0, appendBytes, at)
-    fdatasyncSync(file)
-    const bytes = Buffer.alloc(overwriteBytes, 2)
-    return repeat(seconds, overwriteBytes, (index) => {
-      writeSync(file, bytes, 0, overwriteBytes, (index * overwriteBytes) % overwrittenBytes)
-      fdatasyncSync(file)
-      return true
-    })
+    lay(file)
+    return overwriting(file, seconds, () => fdatasyncSync(file))
+  })
+}
+
+/** The same with a file that is opened such that each write is flushed by itself: one call to the system instead of two. */
+export function overwriteDsync(folder: string, seconds: number): Figures {
+  const path = join(folder, 'overwrite')
+  return withFile(path, (plain) => {
+    lay(plain)
+    const file = openSync(path, constants.O_WRONLY | constants.O_DSYNC)
+    try {
+      return overwriting(file, seconds, () => undefined)
+    } finally {
+      closeSync(file)
+    }
+  })
+}
+
+/** Writes what is to be overwritten. */
+function lay(file: number): void {
+  for (let at = 0; at < overwrittenBytes; at += appendBytes)
+    writeSync(file, Buffer.alloc(appendBytes, 1), 0, appendBytes, at)
+  fdatasyncSync(file)
+}
+
+function overwriting(file: number, seconds: number, flush: () => void): Figures {
+  const bytes = Buffer.alloc(overwriteBytes, 2)
+  return repeat(seconds, overwriteBytes, (index) => {
+    writeSync(file, bytes, 0, overwriteBytes, (index * overwriteBytes) % overwrittenBytes)
+    flush()
+    return true
   })
 }
 

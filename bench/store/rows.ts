@@ -38,6 +38,8 @@ function loop(engine: EngineName, bodyBytes: number, change: Partial<LoopJob> = 
 
 const append: Subject = { name: 'append 1 MiB', job: { kind: 'append' } }
 const overwrite: Subject = { name: 'overwrite 4 KiB', job: { kind: 'overwrite' } }
+/** Beside the flush, which the store uses: who measures a machine sees whether that is the right one there. */
+const overwriteDsync: Subject = { name: 'overwrite 4 KiB, O_DSYNC', job: { kind: 'overwrite-dsync' } }
 const one = { window: 1, lanes: 1 }
 
 const rateGoal = (text: string, base: string, min: number): StoreGoal => ({
@@ -110,6 +112,7 @@ const engineRows: readonly StoreRow[] = [
     isLong: false,
     subjects: [
       overwrite,
+      overwriteDsync,
       { name: 'lmdb', job: loop('lmdb', kib, one) },
       { name: 'journal', job: loop('journal', kib, one) },
       { name: 'journal, 128', job: loop('journal', kib, { window: 128, lanes: 1 }) },

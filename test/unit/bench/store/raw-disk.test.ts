@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { append, copy, overwrite } from '../../../../bench/store/raw-disk.ts'
+import { append, copy, overwrite, overwriteDsync } from '../../../../bench/store/raw-disk.ts'
 
 let folder: string
 
@@ -17,6 +17,7 @@ afterEach(() => {
 test.each([
   ['appending', append],
   ['overwriting', overwrite],
+  ['overwriting with O_DSYNC', overwriteDsync],
 ])('%s is measured in bytes and times, and leaves nothing behind', (_name, measure) => {
   const { perSecond = 0, mbPerSecond = 0, p50Ms = 0, p99Ms = 0 } = measure(folder, 0.05)
   expect(perSecond).toBeGreaterThan(0)
