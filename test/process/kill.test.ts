@@ -8,7 +8,7 @@ import { randomOf, startSeed } from '../support/seed.ts'
 import { type ReceivedFrame, StompTestClient } from '../support/stomp-client.ts'
 
 const environment: { readonly KILLS?: string } = process.env
-const kills = Number(environment.KILLS ?? 8)
+const kills = Number(environment.KILLS ?? 50)
 const producers = 3
 const queues = ['kill.a', 'kill.b'] as const
 const inFlightMax = 32
