@@ -31,7 +31,7 @@ const letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_$'
 export function shortened(code: string, keptAnyway: ReadonlySet<string>): string {
   const found = new Found(parse(code, { ecmaVersion: 2022, sourceType: 'module' }))
   // What a program also says in a string it may look up by it.
-  const kept = new Set([...keptAnyway, ...found.strings])
+  const kept = new Set(['constructor', ...keptAnyway, ...found.strings])
   const lettersOfPrivate = new Map<string, string>()
   const taken = new Map<ClassBody, Set<string>>()
   for (const { name, classes } of byCount(found.privateNames.values())) {
