@@ -1,7 +1,8 @@
 /**
  * Builds the client for browsers as one small module: node dist/build/browser.js, after tsc.
  *
- * esbuild bundles it, `shortened` gives every member that nobody outside can name a short name, terser does the rest.
+ * esbuild bundles it, `shortened` gives every member that nobody outside can name a short name, terser does the rest, and
+ * `ordered` puts methods where they compress best.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -9,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { minify } from 'terser'
 import { platformNames, publicNames } from './names.ts'
+import { ordered } from './order.ts'
 import { shortened } from './shorten.ts'
 
 /** The fields of HELLO, PRODUCER, CONSUMER and DEST, as SPEC.md has them. */
@@ -41,16 +43,14 @@ export async function browserModule(folder: string): Promise<string> {
     ecma: 2020,
     compress: {
       passes: 4,
-      unsafe: true,
       unsafe_arrows: true,
-      pure_getters: true,
       sequences: false,
       lhs_constants: false,
       inline: 1,
     },
     format: { comments: false },
   })
-  return code
+  return ordered(code)
 }
 
 const script = fileURLToPath(import.meta.url)

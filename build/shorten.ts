@@ -9,6 +9,7 @@ import {
   parse,
   type VariableDeclaration,
 } from 'acorn'
+import { childrenOf } from './nodes.ts'
 
 interface Edit {
   readonly start: number
@@ -158,14 +159,6 @@ function givesAway(node: AnyNode): boolean {
 function privateNamesIn(node: AnyNode, names: Set<string>): void {
   if (node.type === 'PrivateIdentifier') names.add(node.name)
   for (const child of childrenOf(node)) privateNamesIn(child, names)
-}
-
-function childrenOf(node: AnyNode): readonly AnyNode[] {
-  return Object.values(node).flatMap((value) => (Array.isArray(value) ? value : [value]).filter(isNode))
-}
-
-function isNode(value: unknown): value is AnyNode {
-  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
 }
 
 function byCount<T extends { readonly count: number }>(names: Iterable<T>): readonly T[] {
