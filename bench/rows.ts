@@ -186,7 +186,7 @@ export const rows: readonly Row[] = [
   { kind: 'start', name: 'start', title: 'start to ready', startMsMax: 400 },
   ...amqpRows,
   ...nativeRows('native'),
-  ...nativeRows('client'),
+  ...nativeRows('client').filter(({ shape }) => !shape.isTopic && !shape.isPersistent),
   ...storeRows,
 ]
 
