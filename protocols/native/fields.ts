@@ -33,7 +33,7 @@ export class FieldMap {
     return this.#values.get(name) === true
   }
 
-  bytes(name: string): Uint8Array | undefined {
+  block(name: string): Uint8Array | undefined {
     const value = this.#values.get(name)
     return value instanceof Uint8Array ? value : undefined
   }

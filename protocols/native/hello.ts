@@ -15,7 +15,7 @@ const frameBytesDefault = 1024 * 1024
 const heartBeatMsMax = 2 ** 31 - 1
 
 export function readHello(fields: FieldMap): Hello | BrokerError {
-  const login = readLogin(fields.text('mechanism') ?? 'ANONYMOUS', fields.bytes('initialResponse'))
+  const login = readLogin(fields.text('mechanism') ?? 'ANONYMOUS', fields.block('initialResponse'))
   if (login instanceof BrokerError) return login
   return {
     ...login,

@@ -149,7 +149,7 @@ export class VmPeer implements Peer {
         if (id instanceof BrokerError) reject(refusal(id))
         else {
           const clockOffsetMs = broker.clock.now() - environment.now()
-          const welcome = { connectionId: id, broker: broker.name, product: 'ManifoldMQ', clockOffsetMs }
+          const welcome = { connectionId: id, broker: broker.name, clockOffsetMs }
           resolve({ peer, welcome })
         }
       })

@@ -65,9 +65,8 @@ export class Connection implements DestinationHost, AsyncDisposable {
   readonly #notices: Notices
   readonly #reconnect: Reconnect
   readonly #ended: AbortController
-  readonly #shared: Map<string, Producer<Payload>>
+  readonly #shared: Map<string | undefined, Producer<Payload>>
   readonly #workers: Set<Workers<never>>
-  #anonymous: Producer<Payload> | undefined
   #lastTransaction: number
   #isConnected: boolean
   #wasConnected: boolean
@@ -100,7 +99,6 @@ export class Connection implements DestinationHost, AsyncDisposable {
     this.#ended = new AbortController()
     this.#shared = new Map()
     this.#workers = new Set()
-    this.#anonymous = undefined
     this.#lastTransaction = 0
     this.#isConnected = false
     this.#wasConnected = false
@@ -204,7 +202,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
   }
 
   /** @internal */
-  sharedProducer(address: string): Producer<Payload> {
+  sharedProducer(address: string | undefined): Producer<Payload> {
     const found = this.#shared.get(address)
     if (found?.isClosed === false) return found
     if (this.#shared.size >= sharedProducersMax) this.#dropOldest()
@@ -215,10 +213,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
 
   /** The producer for sends to anywhere. @internal */
   get anonymous(): Producer<Payload> {
-    if (this.#anonymous?.isClosed !== false) {
-      this.#anonymous = new Producer<Payload>(this.hub, undefined, {}, undefined)
-    }
-    return this.#anonymous
+    return this.sharedProducer(undefined)
   }
 
   /** Answers go out as they come, and are not kept. @internal */
@@ -289,7 +284,8 @@ export class Connection implements DestinationHost, AsyncDisposable {
 /** What a broker is told first. */
 export function helloOf(options: ConnectOptions, { url }: Endpoint): HelloOptions {
   const { clientId, heartBeat = heartBeatMsDefault, frameBytesMax = frameBytesDefault } = options
-  const user = options.user ?? (url.username === '' ? undefined : decodeURIComponent(url.username))
-  const password = options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password))
+  const said = (part: string): string | undefined => (part === '' ? undefined : decodeURIComponent(part))
+  const user = options.user ?? said(url.username)
+  const password = options.password ?? said(url.password)
   return { clientId, user, password, heartBeatMs: heartBeat, frameBytesMax }
 }

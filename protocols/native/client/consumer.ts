@@ -2,7 +2,7 @@ import type { Fields } from '../encoder.ts'
 import { OutcomeCode } from '../frame.ts'
 import type { Payload, SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
-import { fromFields, ManifoldError } from './errors.ts'
+import { ConnectionError, ManifoldError } from './errors.ts'
 import { Fifo } from './fifo.ts'
 import type { Hub, Link } from './hub.ts'
 import { type Arrival, Message, type Origin, type SettleOptions } from './message.ts'
@@ -350,7 +350,7 @@ export class Consumer<T = unknown> implements Link, Origin {
   #settledAway(how: SettleOptions): Promise<void> {
     if (how.confirm !== true || !this.#isExplicit) return resolved
     const sentence = 'the connection the message came over is lost: it will be delivered again'
-    return Promise.reject(fromFields({ code: 101, name: 'connection-lost', text: sentence, retryable: false }))
+    return Promise.reject(new ConnectionError('connection-lost', sentence))
   }
 }
 

@@ -13,7 +13,7 @@ export interface Environment {
 }
 
 interface Immediate {
-  readonly setImmediate?: (callback: () => void) => unknown
+  readonly setImmediate: ((callback: () => void) => unknown) | undefined
 }
 
 export const machine: Environment = {
@@ -23,11 +23,11 @@ export const machine: Environment = {
     return { cancel: () => clearTimeout(handle) }
   },
   random: () => Math.random(),
-  soon: soonOf(globalThis as unknown as Immediate),
+  soon: soonOf((globalThis as unknown as Immediate).setImmediate),
 }
 
 /** Once per turn of the event loop where that is cheap, otherwise once the code that runs has ended. */
-function soonOf({ setImmediate }: Immediate): Environment['soon'] {
+function soonOf(setImmediate: Immediate['setImmediate']): Environment['soon'] {
   if (setImmediate === undefined) return (callback) => queueMicrotask(callback)
   return (callback) => {
     setImmediate(callback)

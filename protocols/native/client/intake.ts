@@ -29,12 +29,7 @@ export class Messages<T> implements AsyncIterableIterator<Message<T>>, Sink, Asy
     // The signal ends the loop; a time-out is for each message, and is looked to in `next`.
     this.#timeout = timeout
     this.#hub = hub
-    this.#release =
-      signal === undefined
-        ? undefined
-        : watch('consuming', { signal }, hub.environment, () => {
-            void this.return()
-          })
+    this.#release = watch('consuming', { signal }, hub.environment, () => void this.return())
     consumer.start(this).catch((error: ManifoldError) => this.over(error))
   }
 

@@ -15,31 +15,31 @@ const keptMax = 64
 
 /** Tells whoever listens, and whoever loops. */
 export class Notices {
-  readonly #listeners: Map<string, Set<(status: Status) => void>>
-  readonly #loops: Set<StatusLoop>
+  readonly #listeners: Set<(status: Status) => void>
 
   constructor() {
-    this.#listeners = new Map()
-    this.#loops = new Set()
+    this.#listeners = new Set()
   }
 
   on<Type extends Status['type']>(type: Type, listener: Listener<Type>): () => void {
-    const listeners = this.#listeners.get(type) ?? new Set()
-    this.#listeners.set(type, listeners)
-    const general = listener as (status: Status) => void
-    listeners.add(general)
-    return () => listeners.delete(general)
+    return this.#add((status) => {
+      if (status.type === type) listener(status as Parameters<typeof listener>[0])
+    })
   }
 
   tell(status: Status): void {
-    for (const listener of [...(this.#listeners.get(status.type) ?? [])]) listener(status)
-    for (const loop of [...this.#loops]) loop.add(status)
+    for (const listener of [...this.#listeners]) listener(status)
   }
 
   loop(): AsyncIterableIterator<Status> {
-    const loop: StatusLoop = new StatusLoop(() => this.#loops.delete(loop))
-    this.#loops.add(loop)
+    const loop: StatusLoop = new StatusLoop(() => forget())
+    const forget = this.#add((status) => loop.add(status))
     return loop
+  }
+
+  #add(listener: (status: Status) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 }
 

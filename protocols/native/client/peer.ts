@@ -43,7 +43,6 @@ export interface PeerEvents {
 export interface Welcome {
   readonly connectionId: string
   readonly broker: string
-  readonly product: string
   /** The broker's clock less ours, in milliseconds. */
   readonly clockOffsetMs: number
 }

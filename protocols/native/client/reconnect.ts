@@ -107,14 +107,8 @@ export class Reconnect {
   #drawn(): readonly Endpoint[] {
     const { endpoints, reconnect } = this.#target
     if (!reconnect.randomize || endpoints.length === 1) return endpoints
-    const shuffled = [...endpoints]
-    for (let index = shuffled.length - 1; index > 0; index -= 1) {
-      const other = Math.floor(this.#environment.random() * (index + 1))
-      const held = shuffled[index] as Endpoint
-      shuffled[index] = shuffled[other] as Endpoint
-      shuffled[other] = held
-    }
-    return shuffled
+    const drawn = endpoints.map((endpoint) => ({ endpoint, lot: this.#environment.random() }))
+    return drawn.sort((one, other) => one.lot - other.lot).map(({ endpoint }) => endpoint)
   }
 
   /** Until so long from now, or the network may be there again, or it is aborted. */

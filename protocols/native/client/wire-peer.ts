@@ -252,9 +252,8 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
       const link = cursor.varint()
       const upTo = cursor.varint()
       this.#events.accepted(link, upTo, readRejections(cursor))
-    } else if (this.#isWelcome) this.#carryOut(type, cursor, flags)
+    } else if (this.#isWelcome || type === FrameType.error) this.#carryOut(type, cursor, flags)
     else if (type === FrameType.welcome) this.#welcome(FieldMap.read(cursor))
-    else if (type === FrameType.error) this.#refused(cursor)
     else throw new Malformed('the first frame must be WELCOME')
   }
 
@@ -302,15 +301,8 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
     this.#onWelcome({
       connectionId: fields.text('connectionId') ?? '',
       broker: fields.text('broker') ?? '',
-      product: fields.text('product') ?? '',
       clockOffsetMs: time === undefined ? 0 : time - environment.now(),
     })
-  }
-
-  #refused(cursor: Cursor): void {
-    cursor.varint()
-    const error = readError(cursor)
-    this.#error = error === undefined ? undefined : fromFields(error)
   }
 
   #carryOut(type: number, cursor: Cursor, flags: number): void {
@@ -328,7 +320,7 @@ export class WirePeer implements Peer, FrameHandler, TransportEvents {
         const corr = cursor.varint()
         const error = readError(cursor)
         if (error === undefined) throw new Malformed('an ERROR has no code')
-        if (corr === 0) this.#error = fromFields(error)
+        if (corr === 0 || !this.#isWelcome) this.#error = fromFields(error)
         else events.error(corr, error)
         return
       }

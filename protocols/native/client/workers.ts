@@ -2,6 +2,7 @@ import type { Consumer, Sink } from './consumer.ts'
 import { ManifoldError } from './errors.ts'
 import type { Hub } from './hub.ts'
 import type { Message } from './message.ts'
+import { watch } from './wait.ts'
 
 /** What a handler is given beside its message. */
 export interface HandlerContext {
@@ -28,8 +29,7 @@ export class Workers<T> implements Sink, AsyncDisposable {
   readonly #settles: boolean
   readonly #retryDelay: number | undefined
   readonly #busy: Map<Message<T>, AbortController | undefined>
-  readonly #onAbort: () => void
-  readonly #signal: AbortSignal | undefined
+  readonly #release: (() => void) | undefined
   #onIdle: (() => void)[]
   #isStopped: boolean
   #onDone: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
@@ -54,12 +54,10 @@ export class Workers<T> implements Sink, AsyncDisposable {
     })
     // Whoever awaits it is told; nobody need.
     this.done.catch(() => undefined)
-    this.#signal = options.signal
-    this.#onAbort = () => void this.close()
-    options.signal?.addEventListener('abort', this.#onAbort)
     this.started = consumer.start(this)
     this.started.catch((error: ManifoldError) => this.over(error))
-    if (options.signal?.aborted === true) this.#onAbort()
+    const { signal } = options
+    this.#release = watch('consuming', { signal }, hub.environment, () => void this.close())
   }
 
   /** Handlers at work. */
@@ -98,7 +96,7 @@ export class Workers<T> implements Sink, AsyncDisposable {
   /** @internal */
   over(error: ManifoldError | undefined): void {
     this.#isStopped = true
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#release?.()
     if (error?.code === 'closed') for (const controller of this.#busy.values()) controller?.abort(error)
     const onDone = this.#onDone
     this.#onDone = undefined

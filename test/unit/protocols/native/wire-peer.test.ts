@@ -20,8 +20,8 @@ describe('a client that dials', () => {
 
   test('learns who is there', async () => {
     const time = { type: 'timestamp', value: broker.clock.now() + 5000 } as const
-    const { welcome } = await broker.welcome({ product: 'Fake/1', time })
-    expect(welcome).toEqual({ connectionId: '7', broker: 'fake', product: 'Fake/1', clockOffsetMs: 5000 })
+    const { welcome } = await broker.welcome({ time })
+    expect(welcome).toEqual({ connectionId: '7', broker: 'fake', clockOffsetMs: 5000 })
   })
 
   test('is told why it is refused', async () => {
