@@ -1,6 +1,7 @@
 import {
   defaultReconnect,
   type Endpoint,
+  everywhere,
   ManifoldError,
   parseEndpoint,
   parseTarget,
@@ -47,13 +48,14 @@ export function parseFailover(
   random: () => number = Math.random,
 ): FailoverTarget {
   const { plain, nested } = splitOptions(text)
-  const target = parseTarget(plain, { ...defaultFailover, ...given })
+  const target = parseTarget(plain, { ...defaultFailover, ...given }, everywhere)
   const { priorityBackup, priorityURIs, randomize } = target.reconnect
   const named = priorityURIs.split(',').filter((url) => url.trim() !== '')
   if (!priorityBackup || !target.isFailover) {
     return { ...target, endpoints: target.endpoints.map((one) => withOptions(one, nested)), preferred: [] }
   }
-  const preferred = named.length > 0 ? named.map((url) => parseEndpoint(url.trim())) : target.endpoints.slice(0, 1)
+  const preferred =
+    named.length > 0 ? named.map((url) => parseEndpoint(url.trim(), everywhere)) : target.endpoints.slice(0, 1)
   const others = target.endpoints.filter(({ text: other }) => preferred.every((one) => one.text !== other))
   // The preferred ones are tried first, whatever comes after them.
   const ordered = [...preferred, ...(randomize ? shuffled(others, random) : others)]

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createMqtt } from '../../protocols/mqtt/protocol.ts'
-import { Connection, defaultReconnect, parseTarget } from '../../protocols/native/client/index.ts'
+import { Connection, defaultReconnect, everywhere, parseTarget } from '../../protocols/native/client/index.ts'
 import { VmPeer } from '../../src/client/vm-peer.ts'
 import { AmqpBroker } from '../support/amqp-broker.ts'
 import { sectionsOf } from '../support/amqp-peer.ts'
@@ -56,7 +56,7 @@ test('what MQTT has retained comes to a native consumer with a wildcard, and say
     random: Math.random,
     soon: (callback: () => void) => void setImmediate(callback),
   }
-  const target = parseTarget('tcp://memory', defaultReconnect)
+  const target = parseTarget('tcp://memory', defaultReconnect, everywhere)
   const native = await Connection.open(target, { environment }, (_endpoint, { hello, environment }, events) =>
     VmPeer.dial(broker.broker, events, { pass: 'value', hello, environment, onOver: () => undefined }),
   )

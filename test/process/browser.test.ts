@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { publicNames } from '../../build/names.ts'
 import { clientContract } from '../contract/client-contract.ts'
 
-const gzipBytesMax = 18_000
+const gzipBytesMax = 17_950
 const file = new URL('../../dist/protocols/native/client/browser.min.js', import.meta.url)
 
 const client = await import(file.href)
@@ -15,6 +15,15 @@ test(`the client for browsers has at most ${gzipBytesMax} bytes, compressed`, ()
   const size = gzipSync(readFileSync(file), { level: 9 }).length
   expect(size).toBeLessThanOrEqual(gzipBytesMax)
   expect(size).toBeGreaterThan(1000)
+})
+
+test.each([
+  ['broker', 'it must look like ws://'],
+  ['tcp://127.0.0.1:61616', '"tcp:" is none of ws: wss:'],
+])('the client for browsers says of %s what it takes instead', async (url, sentence) => {
+  const refused = await client.connect(url).catch((error: unknown) => error)
+  expect(refused).toBeInstanceOf(client.ManifoldError)
+  expect(refused).toMatchObject({ code: 'invalid-request', message: expect.stringContaining(sentence) })
 })
 
 test('the client for browsers has every public name that its modules have', () => {

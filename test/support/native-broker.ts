@@ -7,6 +7,7 @@ import {
   carried,
   type Dial,
   defaultReconnect,
+  everywhere,
   parseTarget,
   WirePeer,
 } from '../../protocols/native/client/index.ts'
@@ -124,7 +125,7 @@ export class NativeBroker implements AsyncDisposable {
       return await this.client.connect('ws://memory', options)
     }
     const dial = this.carrier === 'a wire' ? this.dial : this.dialVm
-    const target = parseTarget('tcp://memory', { ...defaultReconnect, ...options.reconnect })
+    const target = parseTarget('tcp://memory', { ...defaultReconnect, ...options.reconnect }, everywhere)
     return await Connection.open(target, options, dial)
   }
 

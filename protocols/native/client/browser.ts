@@ -1,8 +1,7 @@
 /** The client for browsers: `connect('ws://host:61614')` or `wss://`. Nothing of Node in it. */
 import { Connection, type ConnectOptions, type Dial } from './connection.ts'
 import { machine } from './environment.ts'
-import { ManifoldError } from './errors.ts'
-import { defaultReconnect, parseTarget } from './url.ts'
+import { defaultReconnect, parseTarget, type Reach } from './url.ts'
 import { openWebSocket, type WebSocketClass } from './websocket.ts'
 import { WirePeer } from './wire-peer.ts'
 
@@ -40,10 +39,16 @@ const environment = {
   },
 }
 
-const dial: Dial = ({ scheme, url }, { hello, environment: given }, events, signal) => {
-  if (scheme !== 'ws' && scheme !== 'wss') {
-    throw new ManifoldError('invalid-request', `a browser reaches brokers by ws:// and wss:// only, not ${scheme}://`)
-  }
+/** A page reaches brokers by WebSockets only. */
+const reach: Reach = {
+  schemes: new Map([
+    ['ws', 'ws'],
+    ['wss', 'wss'],
+  ]),
+  example: 'ws://127.0.0.1:61614',
+}
+
+const dial: Dial = ({ url }, { hello, environment: given }, events, signal) => {
   return WirePeer.dial(
     (transport) => openWebSocket(page.WebSocket, url, { environment: given, signal }, transport),
     { hello, environment: given },
@@ -54,6 +59,6 @@ const dial: Dial = ({ scheme, url }, { hello, environment: given }, events, sign
 
 /** Connects to a broker over a WebSocket. Rejects with a ManifoldError that says what to do. */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Connection> {
-  const target = parseTarget(url, { ...defaultReconnect, ...options.reconnect })
+  const target = parseTarget(url, { ...defaultReconnect, ...options.reconnect }, reach)
   return await Connection.open(target, { environment, ...options }, dial)
 }

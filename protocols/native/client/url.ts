@@ -46,37 +46,46 @@ export interface Target<Options extends ReconnectOptions = ReconnectOptions> {
   readonly isFailover: boolean
 }
 
-const schemes = ['tcp', 'tls', 'ssl', 'unix', 'ws', 'wss', 'vm', 'mnp']
+/** Where a client of some kind finds brokers. */
+export interface Reach {
+  /** By the schemes that URLs may have, which of an {@link Endpoint} they are. */
+  readonly schemes: ReadonlyMap<string, string>
+  /** What a URL looks like. */
+  readonly example: string
+}
 
 /**
  * Reads `tcp://host:port`, `ws://…`, `vm://name`, `unix:///path` or `failover:(url,url)?option=value`. Options that the URL does not
  * have are those of `defaults`, of which the types of their values are taken too. Throws a ManifoldError.
  */
-export function parseTarget<Options extends ReconnectOptions>(text: string, defaults: Options): Target<Options> {
+export function parseTarget<Options extends ReconnectOptions>(
+  text: string,
+  defaults: Options,
+  reach: Reach,
+): Target<Options> {
   if (!text.startsWith('failover:')) {
-    return { endpoints: [parseEndpoint(text)], reconnect: defaults, isFailover: false }
+    return { endpoints: [parseEndpoint(text, reach)], reconnect: defaults, isFailover: false }
   }
   const match = /^failover:(?:\/\/)?(?:\(([^)]*)\)|([^?]*))(?:\?(.*))?$/.exec(text)
   const urls = (match?.[1] ?? match?.[2] ?? '').split(',').filter((url) => url.trim() !== '')
   if (match === null || urls.length === 0) {
-    throw bad(`"${text}" names no broker; it must look like failover:(tcp://a:61616,tcp://b:61616)?randomize=false`)
+    throw bad(`"${text}" names no broker; it must look like failover:(${reach.example},…)?randomize=false`)
   }
-  const endpoints = urls.map((url) => parseEndpoint(url.trim()))
+  const endpoints = urls.map((url) => parseEndpoint(url.trim(), reach))
   return { endpoints, reconnect: parseOptions(match[3] ?? '', defaults), isFailover: true }
 }
 
 /** Reads the URL of one broker. Throws a ManifoldError. */
-export function parseEndpoint(text: string): Endpoint {
+export function parseEndpoint(text: string, { schemes, example }: Reach): Endpoint {
   let url: URL
   try {
     url = new URL(text)
   } catch {
-    throw bad(`"${text}" is no URL; it must look like tcp://127.0.0.1:61616`)
+    throw bad(`"${text}" is no URL; it must look like ${example}`)
   }
-  const scheme = url.protocol.slice(0, -1)
-  if (!schemes.includes(scheme)) throw bad(`"${scheme}:" is none of ${schemes.map((one) => `${one}:`).join(' ')}`)
-  const known = scheme === 'mnp' ? 'tcp' : scheme === 'ssl' ? 'tls' : scheme
-  return { scheme: known, text: text.replace(/\/\/[^@/]*@/, '//'), url }
+  const scheme = schemes.get(url.protocol.slice(0, -1))
+  if (scheme === undefined) throw bad(`"${url.protocol}" is none of ${[...schemes.keys()].join(': ')}:`)
+  return { scheme, text: text.replace(/\/\/[^@/]*@/, '//'), url }
 }
 
 function parseOptions<Options extends ReconnectOptions>(text: string, defaults: Options): Options {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { everywhere } from '../../../../protocols/native/client/everywhere.ts'
 import {
   Connection,
   ConnectionError,
@@ -46,13 +47,17 @@ describe('URLs', () => {
     ['ssl://a:1', ['tls'], false],
     ['vm://x?create=true', ['vm'], false],
   ])('%s is understood', (text, schemes, isFailover) => {
-    const target = parseTarget(text, defaultReconnect)
+    const target = parseTarget(text, defaultReconnect, everywhere)
     expect(target.endpoints.map(({ scheme }) => scheme)).toEqual(schemes)
     expect(target.isFailover).toBe(isFailover)
   })
 
   test('options of failover have their types and defaults', () => {
-    const { reconnect } = parseTarget('failover:(tcp://a:1)?randomize=false&initialReconnectDelay=50', defaultReconnect)
+    const { reconnect } = parseTarget(
+      'failover:(tcp://a:1)?randomize=false&initialReconnectDelay=50',
+      defaultReconnect,
+      everywhere,
+    )
     expect(reconnect).toMatchObject({
       randomize: false,
       initialReconnectDelay: 50,
@@ -69,11 +74,11 @@ describe('URLs', () => {
     ['failover:(tcp://a:1)?randomize=maybe', 'cannot be "maybe"'],
     ['failover:(tcp://a:1)?maxReconnectDelay=soon', 'cannot be "soon"'],
   ])('%s is refused with a sentence', (text, sentence) => {
-    expect(() => parseTarget(text, defaultReconnect)).toThrow(sentence)
+    expect(() => parseTarget(text, defaultReconnect, everywhere)).toThrow(sentence)
   })
 
   test('a password is in no sentence', () => {
-    expect(parseTarget('tcp://me:secret@a:1', defaultReconnect).endpoints[0]?.text).toBe('tcp://a:1')
+    expect(parseTarget('tcp://me:secret@a:1', defaultReconnect, everywhere).endpoints[0]?.text).toBe('tcp://a:1')
   })
 })
 
@@ -86,7 +91,7 @@ describe('attempts', () => {
     const dialled: string[] = []
     const delays: number[] = []
     const environment = { now: () => clock.now(), after: clock.after.bind(clock), random, soon: queueMicrotask }
-    const reconnect = new Reconnect(parseTarget(url, defaultReconnect), environment, {
+    const reconnect = new Reconnect(parseTarget(url, defaultReconnect, everywhere), environment, {
       dial: ({ text }) => {
         dialled.push(text)
         return Promise.reject(new Error('nobody there'))
@@ -133,7 +138,7 @@ describe('a broker that lets the client in and ends the connection at once', () 
       random: () => 0.5,
       soon: queueMicrotask,
     }
-    const reconnect = new Reconnect(parseTarget(url, defaultReconnect), environment, {
+    const reconnect = new Reconnect(parseTarget(url, defaultReconnect, everywhere), environment, {
       dial: ({ text }) => {
         dialled.push(text)
         return Promise.resolve({} as Dialled)
@@ -192,7 +197,7 @@ describe('a broker that lets the client in and ends the connection at once', () 
       const nothing = (): undefined => undefined
       const peer = new Proxy({} as Peer, { get: () => nothing })
       const welcome = { connectionId: '1', broker: 'b', product: 'p', clockOffsetMs: 0 }
-      const target = parseTarget('failover:(tcp://a:1)', defaultReconnect)
+      const target = parseTarget('failover:(tcp://a:1)', defaultReconnect, everywhere)
       const client = await Connection.open(target, { environment }, (_endpoint, _given, events) => {
         dials += 1
         setImmediate(() => events.lost(new ManifoldError(code, 'no')))
@@ -222,7 +227,11 @@ describe('a broker that lets the client in and ends the connection at once', () 
       soon: queueMicrotask,
     }
     const given = { dial: () => Promise.resolve({} as Dialled), waiting: () => undefined }
-    const reconnect = new Reconnect(parseTarget('failover:(tcp://a:1)', defaultReconnect), environment, given)
+    const reconnect = new Reconnect(
+      parseTarget('failover:(tcp://a:1)', defaultReconnect, everywhere),
+      environment,
+      given,
+    )
     const { signal } = new AbortController()
     const refused = new ManifoldError(code, 'no more')
     await reconnect.connect(signal)
