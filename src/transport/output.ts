@@ -14,10 +14,10 @@ export interface WireEvents {
   drained(): void
 }
 
-/** Bytes to send, and the slab to give back once they are gone; bodies sent from where they are have none. */
+/** Bytes to send, and the slab to give back once they are gone: that of which they are the last, none of a body sent from where it is. */
 interface Piece {
   readonly bytes: Uint8Array
-  readonly slab: Buffer | undefined
+  slab: Buffer | undefined
 }
 
 /**
@@ -37,6 +37,8 @@ export class Output implements Flushable {
   /** Undefined while there is none: most outputs are idle. */
   #pieces: Piece[] | undefined
   #piecesBytes: number
+  /** Where in `buffer` begins what is in no piece yet: long bodies stand between pieces of one slab. */
+  #start: number
   /** Bytes the stream has not yet handed to the operating system. */
   #inFlightBytes: number
   #takenBytes: number
@@ -62,6 +64,7 @@ export class Output implements Flushable {
     this.#highBytes = highBytes
     this.#pieces = undefined
     this.#piecesBytes = 0
+    this.#start = 0
     this.#inFlightBytes = 0
     this.#takenBytes = 0
     this.#isCongested = false
@@ -70,7 +73,7 @@ export class Output implements Flushable {
 
   /** Bytes written and not yet taken by the operating system. */
   get waitingBytes(): number {
-    return this.#inFlightBytes + this.#piecesBytes + this.position
+    return this.#inFlightBytes + this.#piecesBytes + this.position - this.#start
   }
 
   /** Bytes the operating system has taken since the beginning. */
@@ -96,8 +99,9 @@ export class Output implements Flushable {
       this.position += bytes.length
       return
     }
-    this.#cut()
-    this.#add({ bytes, slab: undefined })
+    if (this.position > this.#start) this.#add(this.buffer.subarray(this.#start, this.position))
+    this.#start = this.position
+    this.#add(bytes)
     this.#turn.markFlush(this)
     this.#watch()
   }
@@ -124,8 +128,7 @@ export class Output implements Flushable {
     }
     if (this.#pieces === undefined) {
       const { buffer, position } = this
-      this.buffer = noBytes
-      this.position = 0
+      this.#clear()
       if (position > 0) this.#hand(buffer.subarray(0, position), buffer)
       else this.#giveBack(buffer)
       return
@@ -151,8 +154,7 @@ export class Output implements Flushable {
     this.#giveBack(this.buffer)
     this.#pieces = undefined
     this.#piecesBytes = 0
-    this.buffer = noBytes
-    this.position = 0
+    this.#clear()
   }
 
   #roll(bytes: number): void {
@@ -164,19 +166,27 @@ export class Output implements Flushable {
     this.buffer = this.#slabs.take(bytes, grown || this.#pieces !== undefined)
   }
 
-  /** Makes a piece of what is in the buffer; an empty buffer goes back. */
+  /** Makes a piece of the rest of the buffer, which goes back with the last one that has anything of it or stands behind that. */
   #cut(): void {
     const { buffer, position } = this
-    this.buffer = noBytes
-    this.position = 0
-    if (position > 0) this.#add({ bytes: buffer.subarray(0, position), slab: buffer })
+    if (position > this.#start) this.#add(buffer.subarray(this.#start, position))
+    this.#clear()
+    const last = this.#pieces?.at(-1)
+    if (position > 0 && last !== undefined) last.slab = buffer
     else this.#giveBack(buffer)
   }
 
-  #add(piece: Piece): void {
+  #clear(): void {
+    this.buffer = noBytes
+    this.position = 0
+    this.#start = 0
+  }
+
+  #add(bytes: Uint8Array): void {
+    const piece = { bytes, slab: undefined }
     if (this.#pieces === undefined) this.#pieces = [piece]
     else this.#pieces.push(piece)
-    this.#piecesBytes += piece.bytes.length
+    this.#piecesBytes += bytes.length
   }
 
   #hand(bytes: Uint8Array, slab: Buffer | undefined): void {

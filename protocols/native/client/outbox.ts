@@ -35,7 +35,10 @@ export class Outbox implements Transport {
   readonly #allocate: (bytes: number) => Uint8Array
   readonly #events: TransportEvents
   readonly #free: Uint8Array[]
-  #pieces: { readonly bytes: Uint8Array; readonly slab: Uint8Array | undefined }[]
+  /** Of what comes from a slab, the last piece has it to give back. */
+  #pieces: { readonly bytes: Uint8Array; readonly isOurs: boolean; slab: Uint8Array | undefined }[]
+  /** Where in `buffer` begins what is in no piece yet. */
+  #start: number
   #waitingBytes: number
   #isDirty: boolean
   #isCongested: boolean
@@ -48,6 +51,7 @@ export class Outbox implements Transport {
     this.#events = events
     this.#free = []
     this.#pieces = []
+    this.#start = 0
     this.#waitingBytes = 0
     this.#isDirty = false
     this.#isCongested = false
@@ -70,20 +74,20 @@ export class Outbox implements Transport {
       return
     }
     this.#cut()
-    this.#add(bytes, undefined)
+    this.#add(bytes, false)
     if (!this.#isDirty) this.#soil()
   }
 
   /** Hands over what has been written. */
   flush(): void {
     this.#isDirty = false
-    this.#cut()
+    this.#leave()
     const pieces = this.#pieces
     if (pieces.length === 0) return
     this.#pieces = []
     if (pieces.length > 1) this.#carrier.cork?.()
-    for (const { bytes, slab } of pieces) {
-      this.#carrier.write(bytes, () => this.#taken(bytes.length, slab), slab !== undefined)
+    for (const { bytes, isOurs, slab } of pieces) {
+      this.#carrier.write(bytes, () => this.#taken(bytes.length, slab), isOurs)
     }
     if (pieces.length > 1) this.#carrier.uncork?.()
   }
@@ -102,20 +106,29 @@ export class Outbox implements Transport {
   }
 
   #roll(bytes: number): void {
-    this.#cut()
+    this.#leave()
     this.buffer = bytes > slabBytes ? this.#allocate(bytes) : (this.#free.pop() ?? this.#allocate(slabBytes))
   }
 
+  /** Makes a piece of what has been written since the last. */
   #cut(): void {
-    const { buffer, position } = this
-    if (position === 0) return
-    this.buffer = noBytes
-    this.position = 0
-    this.#add(buffer.subarray(0, position), buffer)
+    if (this.position > this.#start) this.#add(this.buffer.subarray(this.#start, this.position), true)
+    this.#start = this.position
   }
 
-  #add(bytes: Uint8Array, slab: Uint8Array | undefined): void {
-    this.#pieces.push({ bytes, slab })
+  /** Goes on in no slab. */
+  #leave(): void {
+    if (this.position === 0) return
+    this.#cut()
+    const last = this.#pieces.at(-1)
+    if (last !== undefined) last.slab = this.buffer
+    this.buffer = noBytes
+    this.position = 0
+    this.#start = 0
+  }
+
+  #add(bytes: Uint8Array, isOurs: boolean): void {
+    this.#pieces.push({ bytes, isOurs, slab: undefined })
     this.#waitingBytes += bytes.length
     if (this.#waitingBytes > highBytes) this.#isCongested = true
   }

@@ -170,6 +170,25 @@ describe('slabs', () => {
     expect(output.buffer.length).toBe(0)
   })
 
+  test('go on behind long bodies, and go back with the last of what stands between those', async () => {
+    const output = outputOf()
+    sink.isHeld = true
+    const bodies = ['b', 'd', 'f'].map((letter) => Buffer.alloc(9000, letter))
+    for (const [index, body] of bodies.entries()) {
+      encode(output, String(index))
+      output.write(body)
+      expect(output.waitingBytes).toBe((index + 1) * 9001)
+    }
+    expect(slabs.takenCount).toBe(1)
+    await runTurn()
+    expect(slabs.out.size).toBe(1)
+    sink.release()
+    await runTurn()
+    expect(slabs.out.size).toBe(0)
+    expect(sink.text).toBe(bodies.map((body, index) => `${index}${body}`).join(''))
+    expect(output.takenBytes).toBe(3 * 9001)
+  })
+
   test('go back when nothing was written into them', async () => {
     const output = outputOf()
     output.reserve(10)
