@@ -149,6 +149,32 @@ describe('the data folder', () => {
     rmSync(folder, { recursive: true })
   })
 
+  test('that a broker has already ends a second one with code 3, who says whose it is; with --standby it waits its turn', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-start-'))
+    const { broker } = await start(['--data', folder])
+    const second = new Running([...startAlone, '--data', folder])
+    expect(await second.ended()).toBe(3)
+    expect(second.stdout).toBe('')
+    expect(second.stderr).toMatch(/^manifoldmq: the data folder .* is in use by the broker "\w+", process \d+ on /m)
+    const standby = new Running([...startAlone, '--data', folder, '--standby'])
+    running.push(standby)
+    const ready = standby.ready('stomp')
+    let isReady = false
+    void ready.then(() => {
+      isReady = true
+    })
+    const { port } = await start()
+    const client = dial(port, '127.0.0.1')
+    running.push(client)
+    await once(client, 'connect')
+    expect(isReady).toBe(false)
+    broker.signal('SIGKILL')
+    await ready
+    standby.signal('SIGTERM')
+    expect(await standby.ended()).toBe(0)
+    rmSync(folder, { recursive: true })
+  })
+
   test('that another broker has taken over ends it with code 1, busy or not', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-start-'))
     const { broker } = await start(['--data', folder])

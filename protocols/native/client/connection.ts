@@ -80,15 +80,19 @@ export class Connection implements DestinationHost, AsyncDisposable {
     this.#dial = dial
     this.timeout = options.timeout ?? (timeout < 0 ? undefined : timeout)
     this.#notices = new Notices()
-    this.hub = new Hub(environment, {
-      connected: (welcome) => {
-        this.#isConnected = true
-        this.#notices.tell(connectedStatus(this.#wasConnected ? 'resumed' : 'connected', welcome))
-        this.#wasConnected = true
+    this.hub = new Hub(
+      environment,
+      {
+        connected: (welcome) => {
+          this.#isConnected = true
+          this.#notices.tell(connectedStatus(this.#wasConnected ? 'resumed' : 'connected', welcome))
+          this.#wasConnected = true
+        },
+        interrupted: (error) => this.#interrupted(error),
+        failed: (error) => this.#notices.tell({ type: 'error', error }),
       },
-      interrupted: (error) => this.#interrupted(error),
-      failed: (error) => this.#notices.tell({ type: 'error', error }),
-    })
+      this.timeout,
+    )
     this.replyWith = this.replyWith.bind(this)
     this.inbox = new Inbox(this.hub, this.replyWith)
     this.#reconnect = new Reconnect(target, environment, {
@@ -139,8 +143,8 @@ export class Connection implements DestinationHost, AsyncDisposable {
   }
 
   /** A queue that lives as long as this connection, and of which only it may consume. */
-  async temporaryQueue<T = unknown>(codec?: Codec<T>): Promise<Destination<T>> {
-    return new Destination<T>(this, await this.hub.temporaryQueue(), codec)
+  async temporaryQueue<T = unknown>(codec?: Codec<T>, options?: WaitOptions): Promise<Destination<T>> {
+    return new Destination<T>(this, await this.hub.temporaryQueue(options), codec)
   }
 
   /** Sends to any destination: `queue://orders`, `topic://prices.eu`. */
@@ -148,8 +152,11 @@ export class Connection implements DestinationHost, AsyncDisposable {
     return this.anonymous.sendTo(addressOf(to), payload, options, 0)
   }
 
-  /** Runs the function; what it sends and receives with the scope happens when it returns, and not at all if it throws. */
-  async transaction<T>(work: (scope: TransactionScope) => Promise<T> | T): Promise<T> {
+  /**
+   * Runs the function; what it sends and receives with the scope happens when it returns, and not at all if it throws. `options`: how
+   * long the commit may take.
+   */
+  async transaction<T>(work: (scope: TransactionScope) => Promise<T> | T, options?: WaitOptions): Promise<T> {
     this.#lastTransaction += 1
     const scope = new TransactionScope(this, this.#lastTransaction)
     let result: T
@@ -159,7 +166,7 @@ export class Connection implements DestinationHost, AsyncDisposable {
       await scope.rollback()
       throw error
     }
-    await scope.commit()
+    await this.hub.within(scope.commit(), 'committing', options)
     return result
   }
 

@@ -343,7 +343,8 @@ export class Consumer<T = unknown> implements Link, Origin {
   async #settleSurely(message: Message<unknown>, outcome: OutcomeCode, how: SettleOptions): Promise<void> {
     const peer = this.#peer
     const settling = settlement(this.link, outcome, [[message.number, message.number]], how)
-    await this.#hub.ask((corr) => peer?.settle(settling, corr, 0))
+    const asked = this.#hub.ask((corr) => peer?.settle(settling, corr, 0))
+    await this.#hub.within(asked, 'settling', how)
     this.#owe(1, message.size)
   }
 

@@ -1,3 +1,4 @@
+import type { Fields } from '../encoder.ts'
 import type { Payload, SendOptions } from './body.ts'
 import type { Codec } from './codecs.ts'
 import { Consumer, type ConsumerOptions } from './consumer.ts'
@@ -121,8 +122,8 @@ export class Destination<T = unknown> {
   }
 
   /** What the broker has of it now. */
-  async inspect(): Promise<Inspection> {
-    const fields = await this.#administer('inspect')
+  async inspect(options?: WaitOptions): Promise<Inspection> {
+    const fields = await this.#administer('inspect', options)
     return {
       exists: fields.flag('exists'),
       messages: fields.number('messages'),
@@ -132,27 +133,27 @@ export class Destination<T = unknown> {
   }
 
   /** Makes it, if it is not there. */
-  async declare(): Promise<void> {
-    await this.#administer('declare')
+  async declare(options?: WaitOptions): Promise<void> {
+    await this.#administer('declare', options)
   }
 
   /** Removes what waits in a queue. Returns how many messages that were. */
-  async purge(): Promise<number> {
-    return (await this.#administer('purge')).number('removed') ?? 0
+  async purge(options?: WaitOptions): Promise<number> {
+    return (await this.#administer('purge', options)).number('removed') ?? 0
   }
 
   /** Removes it with all it holds. */
-  async delete(): Promise<void> {
-    await this.#administer('delete')
+  async delete(options?: WaitOptions): Promise<void> {
+    await this.#administer('delete', options)
   }
 
   /** Ends a durable subscription of this client for good. */
-  async unsubscribe(name: string): Promise<void> {
-    await this.#host.hub.destination({ op: 'unsubscribe', name })
+  async unsubscribe(name: string, options?: WaitOptions): Promise<void> {
+    await this.#administer('unsubscribe', options, { name })
   }
 
-  #administer(op: string) {
-    return this.#host.hub.destination({ op, address: this.address })
+  #administer(op: string, options?: WaitOptions, about: Fields = { address: this.address }) {
+    return this.#host.hub.destination({ op, ...about }, options)
   }
 
   #work(handler: Handler<T>, options: ConsumerOptions & WorkerOptions, settles: boolean): Workers<T> {

@@ -4,6 +4,7 @@ import type { Environment } from './environment.ts'
 import { ConnectionError, closed, fromFields, ManifoldError } from './errors.ts'
 import type { Arrival } from './message.ts'
 import type { Dialled, Peer, PeerEvents, Welcome } from './peer.ts'
+import { type WaitOptions, within } from './wait.ts'
 
 /** A producer or consumer: opened again on every connection. Of what a peer tells it hears what it has a method for. */
 export interface Link {
@@ -52,11 +53,14 @@ export class Hub implements PeerEvents {
   #lastLink: number
   #epoch: number
   #lastCorr: number
+  readonly #timeout: number | undefined
   #clockOffsetMs: number
   #closedBy: ManifoldError | undefined
 
-  constructor(environment: Environment, events: HubEvents) {
+  /** `timeout`: of what is asked without one of its own. */
+  constructor(environment: Environment, events: HubEvents, timeout: number | undefined) {
     this.environment = environment
+    this.#timeout = timeout
     this.#events = events
     this.#links = new Map()
     this.#asked = new Map()
@@ -160,13 +164,22 @@ export class Hub implements PeerEvents {
   }
 
   /** What is to be done with a destination. */
-  destination(fields: Fields): Promise<FieldMap> {
-    return this.ask((corr) => this.#peer?.destination(corr, fields))
+  destination(fields: Fields, wait?: WaitOptions): Promise<FieldMap> {
+    return this.within(
+      this.ask((corr) => this.#peer?.destination(corr, fields)),
+      fields.op as string,
+      wait,
+    )
+  }
+
+  /** The promise, or the error that it was waited for too long; the broker may have done it all the same. */
+  within<T>(promise: Promise<T>, what: string, wait?: WaitOptions): Promise<T> {
+    return within(promise, what, { timeout: this.#timeout, ...wait }, this.environment, () => 'unknown')
   }
 
   /** Makes a queue that lives as long as the connection. Returns its address. */
-  async temporaryQueue(): Promise<string> {
-    return (await this.destination({ op: 'temporary', kind: 'queue' })).text('address') ?? ''
+  async temporaryQueue(wait?: WaitOptions): Promise<string> {
+    return (await this.destination({ op: 'temporary', kind: 'queue' }, wait)).text('address') ?? ''
   }
 
   /** Resolves once every send has been answered. */

@@ -6,6 +6,7 @@ import { type Payload, readList, readMap, readSingle, type SendOptions } from '.
 import type { Codec } from './codecs.ts'
 import { ManifoldError } from './errors.ts'
 import { type Plain, toPlain } from './values.ts'
+import type { WaitOptions } from './wait.ts'
 
 /** A delivery as it has come: over a wire as bytes of a chunk that nobody changes, within the process as the broker has it. */
 export interface Arrival {
@@ -31,7 +32,8 @@ export interface Origin {
   reply(message: Message<unknown>, payload: Payload, options: SendOptions | undefined): Promise<void>
 }
 
-export interface SettleOptions {
+/** `signal` and `timeout` bound the wait that `confirm` makes. */
+export interface SettleOptions extends WaitOptions {
   /** Resolve once the broker has made it safe; otherwise as soon as it is on its way. */
   readonly confirm?: boolean | undefined
   /** Of a failed delivery: milliseconds until the next one. */

@@ -99,16 +99,13 @@ export class Reconnect {
 
   /** The broker that has just ended a connection soon comes last. */
   #order(): readonly Endpoint[] {
-    const order = this.#drawn()
-    const last = this.#losses > 0 ? this.#last : undefined
-    return last === undefined ? order : [...order.filter((one) => one !== last), last]
-  }
-
-  #drawn(): readonly Endpoint[] {
     const { endpoints, reconnect } = this.#target
-    if (!reconnect.randomize || endpoints.length === 1) return endpoints
-    const drawn = endpoints.map((endpoint) => ({ endpoint, lot: this.#environment.random() }))
-    return drawn.sort((one, other) => one.lot - other.lot).map(({ endpoint }) => endpoint)
+    const isDrawn = reconnect.randomize && endpoints.length > 1
+    const placed = endpoints.map((endpoint) => ({
+      endpoint,
+      place: Number(this.#losses > 0 && endpoint === this.#last) + (isDrawn ? this.#environment.random() : 0),
+    }))
+    return placed.sort((one, other) => one.place - other.place).map(({ endpoint }) => endpoint)
   }
 
   /** Until so long from now, or the network may be there again, or it is aborted. */

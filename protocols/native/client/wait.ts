@@ -38,16 +38,17 @@ export function watch(
   return release
 }
 
-/** The promise, or the error that the wait was over before. */
+/** The promise, or the error that the wait was over before. `outcome`: of what is given up then. */
 export function within<T>(
   promise: Promise<T>,
   what: string,
   options: WaitOptions,
   environment: Environment,
+  outcome?: () => Outcome,
 ): Promise<T> {
   if (options.signal === undefined && options.timeout === undefined) return promise
   return new Promise((resolve, reject) => {
-    const release = watch(what, options, environment, reject)
+    const release = watch(what, options, environment, reject, outcome)
     promise.then(resolve, reject).finally(release)
   })
 }

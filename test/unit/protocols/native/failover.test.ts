@@ -6,6 +6,7 @@ import {
   type Dialled,
   ManifoldError,
   type Peer,
+  type WaitOptions,
 } from '../../../../protocols/native/client/index.ts'
 import { Reconnect } from '../../../../protocols/native/client/reconnect.ts'
 import { defaultReconnect, parseTarget } from '../../../../protocols/native/client/url.ts'
@@ -237,6 +238,61 @@ describe('a broker that lets the client in and ends the connection at once', () 
     await reconnect.connect(signal)
     await reconnect.connect(signal, refused)
     await expect(reconnect.connect(signal, refused)).rejects.toBe(refused)
+  })
+})
+
+describe('a broker that does not answer', () => {
+  /** What waits for its answer, given how long it may. */
+  const calls: readonly (readonly [string, (client: Connection, wait: WaitOptions) => Promise<unknown>])[] = [
+    ['inspect', (client, wait) => client.queue('q').inspect(wait)],
+    ['declare', (client, wait) => client.queue('q').declare(wait)],
+    ['purge', (client, wait) => client.queue('q').purge(wait)],
+    ['delete', (client, wait) => client.queue('q').delete(wait)],
+    ['unsubscribe', (client, wait) => client.topic('t').unsubscribe('n', wait)],
+    ['temporary', (client, wait) => client.temporaryQueue(undefined, wait)],
+    ['committing', (client, wait) => client.transaction(() => undefined, wait)],
+  ]
+
+  test.each(calls)('is not waited for longer than is said: %s', async (what, call) => {
+    const client = await (await opened()).connect({ heartBeat: 0 })
+    broker.deaf = true
+    const late = call(client, { timeout: 500 })
+    const aborting = new AbortController()
+    const given = call(client, { signal: aborting.signal })
+    const failures = Promise.allSettled([late, given])
+    await broker.idle(5)
+    broker.clock.advance(499)
+    aborting.abort()
+    await broker.idle(5)
+    broker.clock.advance(1)
+    expect(await failures).toMatchObject([
+      {
+        reason: { code: 'timed-out', outcome: 'unknown', message: `${what} took longer than 500 ms (option timeout)` },
+      },
+      { reason: { code: 'aborted', outcome: 'unknown' } },
+    ])
+  })
+
+  test('is not waited for longer than the connection says', async () => {
+    const client = await (await opened()).connect({ heartBeat: 0, timeout: 500 })
+    broker.deaf = true
+    const failures = Promise.allSettled(calls.map(([, call]) => call(client, {})))
+    await broker.idle(5)
+    broker.clock.advance(500)
+    const codes = (await failures).map((one) => one.status === 'rejected' && one.reason.code)
+    expect(codes).toEqual(calls.map(() => 'timed-out'))
+  })
+
+  test('nor for its word that a message is settled', async () => {
+    const client = await (await opened()).connect({ heartBeat: 0 })
+    await client.queue('q').send('x')
+    const message = await client.queue('q').receive()
+    broker.deaf = true
+    const settled = message?.accept({ confirm: true, timeout: 500 })
+    const failure = expect(settled).rejects.toMatchObject({ code: 'timed-out', outcome: 'unknown' })
+    await broker.idle(5)
+    broker.clock.advance(500)
+    await failure
   })
 })
 
