@@ -63,9 +63,21 @@ export class InHand {
     this.#asked.delete(corr)
   }
 
-  sent(...[link, seq, { head }, transaction]: Asked<'send'>): void {
+  /** A send is to be written; the answer may come at once. Returns what {@link unsent} wants if it cannot be written. */
+  sending(...[link, seq, , transaction]: Asked<'send'>): number | undefined {
+    const before = this.#unanswered.get(link)
     if (transaction > 0) this.#transactions.add(transaction)
     else if (!this.#silent.has(link)) this.#unanswered.set(link, seq)
+    return before
+  }
+
+  unsent(link: number, before: number | undefined): void {
+    if (before === undefined) this.#unanswered.delete(link)
+    else this.#unanswered.set(link, before)
+  }
+
+  /** It has been written. */
+  sent(...[, , { head }]: Asked<'send'>): void {
     const replyTo = head?.replyTo
     if (replyTo === undefined) return
     for (const address of this.#answers.values()) if (address === replyTo) add(this.#requests, replyTo, 1)

@@ -98,7 +98,14 @@ export class Leavable {
         ask(corr, () => peer.closeLink(corr, link))
       },
       send: (...all) => {
-        const bytes = peer.send(...all)
+        const before = inHand.sending(...all)
+        let bytes: number
+        try {
+          bytes = peer.send(...all)
+        } catch (error) {
+          inHand.unsent(all[0], before)
+          throw error
+        }
         inHand.sent(...all)
         return bytes
       },
