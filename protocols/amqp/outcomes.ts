@@ -103,10 +103,15 @@ function transactional(cursor: Cursor): DeliveryState | undefined {
   return { kind: 'transactional', transaction, outcome: outcomeFrom(cursor, cursor.state()) }
 }
 
-/** The encoded map of annotations as entries. */
+/** The encoded map of annotations as entries; none if it is no such map: a peer, or an export edited by hand, may say anything. */
 export function readAnnotations(bytes: Uint8Array): readonly (readonly [string, Value])[] {
   const reader = new ValueReader(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), 0)
-  return reader.readEntries().map(([key, value]) => [keyText(key), value] as const)
+  try {
+    return reader.readEntries().map(([key, value]) => [keyText(key), value] as const)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return []
+  }
 }
 
 /** Annotations with others over them, encoded; those before if together they would be too long. */
