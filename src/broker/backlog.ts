@@ -286,8 +286,8 @@ export class Backlog {
     }
     // While some are to be dropped that have not been read, it may be one of those.
     if (level.droppedCount > 0) return undefined
-    const isRead = sequence <= level.after || level.isAway(sequence)
-    if (isRead && level.loadedAt(sequence) === undefined) return undefined
+    const isPassed = sequence <= level.after || level.isAway(sequence)
+    if (isPassed && level.loadedAt(sequence) === undefined) return undefined
     return level.runs.find((run) => run.kind === 'stored' && run.last >= sequence)
   }
 
