@@ -7,8 +7,8 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Calls back once, `ms` from now or later. A pending timer keeps no process alive. */
-  after(ms: number, callback: () => void): Timer
+  /** Calls back once, `ms` from now or later. A pending timer keeps no process alive, unless `isAwaited`. */
+  after(ms: number, callback: () => void, isAwaited?: boolean): Timer
 }
 
 const timerMsMax = 2 ** 31 - 1
@@ -16,9 +16,9 @@ const timerMsMax = 2 ** 31 - 1
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  after(ms, callback) {
+  after(ms, callback, isAwaited = false) {
     const handle = setTimeout(callback, Math.min(Math.max(ms, 0), timerMsMax))
-    handle.unref()
+    if (!isAwaited) handle.unref()
     return { cancel: () => clearTimeout(handle) }
   },
 }

@@ -20,6 +20,16 @@ export interface Confirmable {
   confirm(): void
 }
 
+/** The batch of one turn with all that waits for it. */
+interface Commit {
+  /** Counted from 1. */
+  readonly number: number
+  readonly batch: WriteBatch
+  readonly waiting: readonly Confirmable[]
+  readonly after: readonly (() => void)[]
+  readonly held: readonly Message[]
+}
+
 /** Collects the changes of a turn into one batch, commits it, and tells sessions when what they asked for is safe. */
 export class Commits implements Committable {
   readonly #store: MessageStore
@@ -28,12 +38,11 @@ export class Commits implements Committable {
   readonly #onFailure: (error: BrokerError) => void
   #batch: WriteBatch
   #touched: Confirmable[]
-  /** Numbers commits from 1. */
   #lastCommit: number
   #doneCommit: number
   /** Who waits for the newest commit under way. */
   #waiting: Confirmable[]
-  /** Who is called once the batch of this turn is on disk. */
+  /** Who is called once the batch of this turn is safe. */
   #after: (() => void)[]
   /** Messages that only this turn's batch still holds. */
   #held: Message[]
@@ -68,7 +77,7 @@ export class Commits implements Committable {
     this.#held.push(message)
   }
 
-  /** Calls back once the batch of this turn is on disk. */
+  /** Calls back once the batch of this turn is safe. */
   after(callback: () => void): void {
     this.#after.push(callback)
     this.#turn.mark()
@@ -104,8 +113,9 @@ export class Commits implements Committable {
   commit(): void {
     if (this.#isOver) this.#drop()
     else {
-      if (!this.#batch.isEmpty || this.#after.length > 0) this.#start()
+      const commit = this.#batch.isEmpty && this.#after.length === 0 ? undefined : this.#next()
       this.#answer()
+      if (commit !== undefined) this.#start(commit)
     }
     this.#rest()
   }
@@ -120,22 +130,31 @@ export class Commits implements Committable {
     )
   }
 
-  #start(): void {
-    const batch = this.#batch
-    this.#batch = this.#store.batch()
+  /** The batch of this turn becomes a commit, which is under way from now on; what follows is in the next. */
+  #next(): Commit {
     this.#lastCommit += 1
-    const commit = this.#lastCommit
     const waiting: Confirmable[] = []
+    const commit = {
+      number: this.#lastCommit,
+      batch: this.#batch,
+      waiting,
+      after: this.#after,
+      held: this.#held,
+    }
+    this.#batch = this.#store.batch()
     this.#waiting = waiting
-    const after = this.#after
     this.#after = []
-    const held = this.#held
     this.#held = []
+    return commit
+  }
+
+  /** The store may say at once that this commit is safe, and earlier ones before it. */
+  #start({ number, batch, waiting, after, held }: Commit): void {
     this.#store.commit(batch, (error) => {
       if (error !== undefined) this.#fail(error)
       else if (!this.#isOver) {
-        this.#doneCommit = commit
-        for (const session of waiting) session.committed(commit)
+        this.#doneCommit = number
+        for (const session of waiting) session.committed(number)
         for (const message of held) this.#memory.release(message)
         for (const callback of after) callback()
       }

@@ -2,6 +2,9 @@ import type { Message } from '../message.ts'
 import { RecordType } from './frame.ts'
 import { checkState, type OwnerId, type OwnerSpec, type WriteBatch } from './store.ts'
 
+/** Roughly what a change takes in a frame besides its content. */
+const changeBytes = 120
+
 /** What becomes of the small state of a key. */
 export interface StateChange {
   readonly key: string
@@ -26,34 +29,47 @@ export interface Change {
   readonly deliveryCount: number
   readonly spec: OwnerSpec | undefined
   readonly state: StateChange | undefined
-  /** Taken back before it was written: acknowledged while it waited. */
+  /** Need not be written any more: a put accepted while it waited, or the acceptance of such puts. */
   isCancelled: boolean
 }
 
 /** Changes of one turn, in order. Acknowledgements of neighbours become one. */
 export class JournalBatch implements WriteBatch {
   readonly changes: Change[]
-  /** Entries that a consumer has accepted for good. */
-  readonly finals: EntryName[]
+  /** Acknowledgements among the changes by which consumers have accepted messages for good. */
+  readonly finals: Change[]
   /** Entries whose message changes. */
   readonly amended: EntryName[]
   /** Roughly what they take in a frame. */
   bytes: number
+  /** Of puts that have not been cancelled. */
+  openBytes: number
+  /** True if it holds messages that no consumer gets before they are on disk, or before their time. */
+  isPressing: boolean
   readonly #nextOwner: () => OwnerId
-  /** Made when the first put is taken back. */
-  #puts: Map<OwnerId, Map<number, Change>> | undefined
+  #cancelledCount: number
+  /** Those of each owner in the order of sequences; made when the first one is cancelled. */
+  #puts: Map<OwnerId, Change[]> | undefined
 
   constructor(nextOwner: () => OwnerId) {
     this.changes = []
     this.finals = []
     this.amended = []
     this.bytes = 0
+    this.openBytes = 0
+    this.isPressing = false
     this.#nextOwner = nextOwner
+    this.#cancelledCount = 0
     this.#puts = undefined
   }
 
   get isEmpty(): boolean {
     return this.changes.length === 0
+  }
+
+  /** True if nothing of it is to be written, or not any more. */
+  get isSpent(): boolean {
+    return this.#cancelledCount === this.changes.length
   }
 
   define(spec: OwnerSpec): OwnerId {
@@ -68,23 +84,26 @@ export class JournalBatch implements WriteBatch {
 
   put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void {
     this.bytes += message.content.length
+    this.openBytes += message.content.length + changeBytes
+    if (notBefore > 0 || message.waitsForStore) this.isPressing = true
     this.#add(RecordType.put, owner, message.priority, sequence, message, notBefore, 0, undefined)
   }
 
   ack(owner: OwnerId, priority: number, sequence: number, isFinal: boolean): void {
-    if (isFinal) this.finals.push({ owner, sequence })
     const last = this.changes.at(-1)
     if (
       last !== undefined &&
       last.type === RecordType.ack &&
       last.owner === owner &&
       last.priority === priority &&
-      last.number + 1 === sequence
+      last.number + 1 === sequence &&
+      isFinal === (last === this.finals.at(-1))
     ) {
       last.number = sequence
       return
     }
-    this.#add(RecordType.ack, owner, priority, sequence, undefined, sequence, 0, undefined)
+    const change = this.#add(RecordType.ack, owner, priority, sequence, undefined, sequence, 0, undefined)
+    if (isFinal) this.finals.push(change)
   }
 
   clear(owner: OwnerId, priority: number, from: number, upTo: number): void {
@@ -126,20 +145,36 @@ export class JournalBatch implements WriteBatch {
     this.#add(RecordType.epoch, 0, 0, 0, undefined, 0, 0, undefined)
   }
 
-  /** Takes back a put that is not written yet. */
-  cancel(owner: OwnerId, sequence: number): void {
-    this.#puts ??= this.#indexPuts()
-    const put = this.#puts.get(owner)?.get(sequence)
-    if (put !== undefined) put.isCancelled = true
+  /** Cancels a change that is none any more. */
+  cancel(change: Change): void {
+    change.isCancelled = true
+    this.#cancelledCount += 1
   }
 
-  #indexPuts(): Map<OwnerId, Map<number, Change>> {
-    const puts = new Map<OwnerId, Map<number, Change>>()
+  /** Cancels the puts of an owner's sequences from one to another. Returns how many there were. */
+  cancelPuts(owner: OwnerId, from: number, to: number): number {
+    if (this.openBytes === 0) return 0
+    this.#puts ??= this.#putsByOwner()
+    const puts = this.#puts.get(owner) ?? []
+    let count = 0
+    for (let at = firstFrom(puts, from); at < puts.length; at += 1) {
+      const put = puts[at] as Change
+      if (put.sequence > to) break
+      if (put.isCancelled) continue
+      this.cancel(put)
+      this.openBytes -= changeBytes + (put.message?.content.length ?? 0)
+      count += 1
+    }
+    return count
+  }
+
+  #putsByOwner(): Map<OwnerId, Change[]> {
+    const puts = new Map<OwnerId, Change[]>()
     for (const change of this.changes) {
       if (change.type !== RecordType.put) continue
       const ofOwner = puts.get(change.owner)
-      if (ofOwner === undefined) puts.set(change.owner, new Map([[change.sequence, change]]))
-      else ofOwner.set(change.sequence, change)
+      if (ofOwner === undefined) puts.set(change.owner, [change])
+      else ofOwner.push(change)
     }
     return puts
   }
@@ -154,9 +189,9 @@ export class JournalBatch implements WriteBatch {
     deliveryCount: number,
     spec: OwnerSpec | undefined,
     state?: StateChange,
-  ): void {
-    this.bytes += 120
-    this.changes.push({
+  ): Change {
+    this.bytes += changeBytes
+    const change = {
       type,
       owner,
       priority,
@@ -167,6 +202,20 @@ export class JournalBatch implements WriteBatch {
       spec,
       state,
       isCancelled: false,
-    })
+    }
+    this.changes.push(change)
+    return change
   }
+}
+
+/** The index of the first change whose sequence is not below `sequence`. */
+function firstFrom(changes: readonly Change[], sequence: number): number {
+  let low = 0
+  let high = changes.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((changes[middle] as Change).sequence < sequence) low = middle + 1
+    else high = middle
+  }
+  return low
 }

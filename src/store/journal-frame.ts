@@ -46,7 +46,7 @@ export class JournalFrame {
   lengths: Uint32Array
   /** Of the changes by their index, those of bodies in parts. */
   readonly parts: Map<number, readonly Part[]>
-  /** Who is told once it is on disk. */
+  /** Who is told once it is on disk, and all that was before. */
   readonly done: CommitDone[]
   /** True if its last batch goes on in the next frame. */
   continues: boolean
@@ -114,7 +114,6 @@ export class JournalFrame {
     this.isFull = false
     this.changes.length = 0
     this.parts.clear()
-    this.done.length = 0
     this.continues = false
     this.recordCount = 0
     this.#at = frameHeaderBytes

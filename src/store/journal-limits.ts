@@ -8,6 +8,8 @@ export interface JournalSizes {
   readonly partBytes: number
   /** Waiting changes are encoded while the frame before them is being flushed once they are this long. */
   readonly eagerBytes: number
+  /** A batch may wait for its messages to be accepted while those that are not are at least this long. */
+  readonly patientBytes: number
   /** A checkpoint is made after this much journal. */
   readonly checkpointBytes: number
   /** Memory for pages of the index that need not be in memory. */
@@ -21,11 +23,18 @@ export const defaultJournalSizes: JournalSizes = {
   frameBytesMax: 4 * 1024 * 1024,
   partBytes: 2 * 1024 * 1024,
   eagerBytes: 128 * 1024,
+  patientBytes: 32 * 1024,
   checkpointBytes: 96 * 1024 * 1024,
   pageCacheBytes: 48 * 1024 * 1024,
   pageEntries: 4096,
 }
 
+/** The longest that a batch waits to be accepted, and for how long none does after one has in vain. */
+export const patienceMs = 30
+export const restMsMin = 50
+export const restMsMax = 10_000
+/** For how long one message is looked at, to see whether it is accepted in time. */
+export const sampleMsMax = 1_000
 /** With less than this free on the device nothing more is stored; it is looked at after every so much journal. */
 export const freeBytesMin = 512 * 1024 * 1024
 export const freeCheckBytes = 16 * 1024 * 1024

@@ -67,7 +67,7 @@ export class JournalStore implements MessageStore {
       failed: (error) => this.#writer.fail(error),
     })
     this.#index = new JournalIndex(this.#segments, cache)
-    this.#writer = new JournalWriter(disk, this.#segments, sizes, {
+    this.#writer = new JournalWriter(disk, clock, this.#segments, sizes, {
       flown: (frame) => this.#flown(frame),
       failed: (error) => {
         this.#stop()

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import { BrokerError } from '../errors.ts'
 import { RecordType } from './frame.ts'
 import type { Change, JournalBatch } from './journal-batch.ts'
@@ -5,6 +6,7 @@ import { JournalFrame, type Part } from './journal-frame.ts'
 import type { JournalSizes } from './journal-limits.ts'
 import type { Disk } from './log/disk.ts'
 import { MessageEncoder } from './message-codec.ts'
+import { Patience } from './patience.ts'
 import type { Segments } from './segments.ts'
 import type { CommitDone } from './store.ts'
 
@@ -17,6 +19,9 @@ export function storeFailed(done: string, cause: unknown): BrokerError {
 interface PendingBatch {
   readonly batch: JournalBatch
   readonly done: CommitDone
+  readonly since: number
+  /** It has been kept back, to be accepted meanwhile. */
+  hasWaited: boolean
   /** Changes that are in frames already, and parts of the next one's body. */
   written: number
   parts: Part[]
@@ -33,16 +38,19 @@ export interface WriterEvents {
 
 /**
  * Turns batches into frames and frames into flushed bytes. One frame is on its way at a time and covers all that was committed
- * while the one before it was; a batch too long for one frame goes on in the next.
+ * while the one before it was; a batch too long for one frame goes on in the next. What consumers accept while it waits is never
+ * written, and under load it waits a little for that.
  */
 export class JournalWriter {
   /** How often the store had been opened, this time included. */
   epoch: number
   nextFrame: number
   readonly #disk: Disk
+  readonly #clock: Clock
   readonly #segments: Segments
   readonly #sizes: JournalSizes
   readonly #events: WriterEvents
+  readonly #patience: Patience
   readonly #pending: PendingBatch[]
   #pendingBytes: number
   #building: JournalFrame
@@ -52,16 +60,21 @@ export class JournalWriter {
   /** The disk has been given a frame and has not answered. */
   #isCommitting: boolean
   #failure: BrokerError | undefined
+  /** Who is to be told, in this order, that what they committed is safe. */
+  readonly #safe: CommitDone[]
+  #isTelling: boolean
   #onIdle: (() => void)[]
   #onLanded: (() => void)[]
 
-  constructor(disk: Disk, segments: Segments, sizes: JournalSizes, events: WriterEvents) {
+  constructor(disk: Disk, clock: Clock, segments: Segments, sizes: JournalSizes, events: WriterEvents) {
     this.epoch = 1
     this.nextFrame = 1
     this.#disk = disk
+    this.#clock = clock
     this.#segments = segments
     this.#sizes = sizes
     this.#events = events
+    this.#patience = new Patience(clock, sizes.patientBytes, () => this.#pump())
     this.#pending = []
     this.#pendingBytes = 0
     const encoder = new MessageEncoder()
@@ -71,6 +84,8 @@ export class JournalWriter {
     this.#isRolling = false
     this.#isCommitting = false
     this.#failure = undefined
+    this.#safe = []
+    this.#isTelling = false
     this.#onIdle = []
     this.#onLanded = []
   }
@@ -85,9 +100,11 @@ export class JournalWriter {
       queueMicrotask(() => done(failure))
       return
     }
-    this.#cancelAccepted(batch)
-    this.#pending.push({ batch, done, written: 0, parts: [] })
+    const pending = { batch, done, since: this.#clock.now(), hasWaited: false, written: 0, parts: [] }
+    this.#pending.push(pending)
     this.#pendingBytes += batch.bytes
+    this.#cancelAccepted(batch)
+    this.#patience.watch(pending)
     this.#pump()
   }
 
@@ -104,6 +121,7 @@ export class JournalWriter {
     if (this.#isIdle) return Promise.resolve()
     return new Promise((resolve) => {
       this.#onIdle.push(resolve)
+      this.#pump()
     })
   }
 
@@ -111,26 +129,35 @@ export class JournalWriter {
     return this.#failure !== undefined || (!this.#isFlying && this.#pending.length === 0)
   }
 
-  /** Puts that wait unwritten while a consumer has accepted the message already are never written. */
+  /** Puts that wait unwritten while a consumer has accepted the message already are never written, nor that it has. */
   #cancelAccepted(batch: JournalBatch): void {
-    if (batch.finals.length === 0) return
-    for (const { batch: other, written, parts } of this.#pending) {
-      // Of a batch that has been begun, the parts of one body would be taken for those of the next.
-      if (written > 0 || parts.length > 0) continue
-      for (const { owner, sequence } of batch.finals) other.cancel(owner, sequence)
+    for (const final of batch.finals) {
+      const { owner, sequence, number } = final
+      let left = number - sequence + 1
+      for (const { batch: other, written, parts } of this.#pending) {
+        // Of a batch that has been begun, the parts of one body would be taken for those of the next.
+        if (written === 0 && parts.length === 0) left -= other.cancelPuts(owner, sequence, number)
+        if (left === 0) break
+      }
+      if (left === 0) batch.cancel(final)
+      this.#patience.accepted(owner, sequence, number)
     }
   }
 
   /** Keeps one frame on its way, and while it is, fills the next one if there is much to fill it with. */
   #pump(): void {
     if (this.#isRolling || this.#failure !== undefined) return
-    if (this.#isFlying) {
-      if (this.#pendingBytes >= this.#sizes.eagerBytes) this.#fill(this.#building)
-      return
-    }
+    if (!this.#isFlying) this.#begin()
+    else if (this.#pendingBytes >= this.#sizes.eagerBytes) this.#fill(this.#building)
+    this.#tell()
+  }
+
+  /** Sends the next frame off, if there is anything to write. */
+  #begin(): void {
     const frame = this.#building
+    if (frame.isEmpty) this.#land(frame)
     this.#fill(frame)
-    if (frame.isEmpty && frame.done.length === 0) return
+    if (frame.isEmpty) return
     this.#building = this.#flying
     this.#flying = frame
     this.#isFlying = true
@@ -139,11 +166,7 @@ export class JournalWriter {
 
   #send(frame: JournalFrame): void {
     const { place } = frame
-    if (frame.isEmpty || place === undefined) {
-      // All that it was to hold has been accepted meanwhile.
-      queueMicrotask(() => this.#flown(frame))
-      return
-    }
+    if (place === undefined) throw new Error('the frame has no place')
     const bytes = frame.seal(this.epoch, this.nextFrame)
     place.segment.usedBytes = place.offset + bytes
     this.nextFrame += 1
@@ -169,31 +192,59 @@ export class JournalWriter {
   /** The next frame goes off before this one is applied, so that the disk does not wait for that. */
   #flown(frame: JournalFrame): void {
     if (this.#failure !== undefined) return
+    this.#isTelling = true
     this.#isFlying = false
-    this.#pump()
+    this.#land(frame)
+    if (!this.#isRolling) this.#begin()
     this.#events.flown(frame)
-    const done = frame.done.splice(0)
     frame.release()
-    for (const one of done) one()
+    this.#isTelling = false
+    this.#tell()
     this.#pump()
-    if (this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
-  /** Encodes what waits, as far as it fits. */
+  /** What the frame holds is safe. */
+  #land(frame: JournalFrame): void {
+    this.#safe.push(...frame.done.splice(0))
+  }
+
+  /** Tells all whose commits are safe, also those that become so meanwhile. */
+  #tell(): void {
+    if (this.#isTelling) return
+    this.#isTelling = true
+    for (let done = this.#safe.shift(); done !== undefined; done = this.#safe.shift()) done()
+    this.#isTelling = false
+    if (this.#onIdle.length > 0 && this.#isIdle) for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+
+  /** Encodes what waits, as far as it fits and may not wait longer. */
   #fill(frame: JournalFrame): void {
     while (!frame.isFull) {
       const next = this.#pending[0]
-      if (next === undefined || !this.#place(frame, next)) return
-      if (!this.#encode(frame, next)) {
-        if (!frame.isEmpty) return
-        // What fitted there has been taken back; the next change needs a larger place.
-        frame.release()
-        continue
+      if (next === undefined || this.#mayWait(next)) return
+      if (next.batch.isSpent) {
+        if (next.hasWaited) this.#patience.reward()
+      } else {
+        if (!this.#place(frame, next)) return
+        if (!this.#encode(frame, next)) {
+          if (!frame.isEmpty) return
+          // What fitted there has been taken back; the next change needs a larger place.
+          frame.release()
+          continue
+        }
       }
       this.#pending.shift()
       this.#pendingBytes -= next.batch.bytes
-      frame.done.push(next.done)
+      const isSafe = frame.isEmpty && !this.#isFlying
+      if (isSafe) this.#safe.push(next.done)
+      else frame.done.push(next.done)
     }
+  }
+
+  #mayWait(next: PendingBatch): boolean {
+    const mayWait = next.written === 0 && this.#onIdle.length === 0 && this.#patience.mayWait(next)
+    if (mayWait) next.hasWaited = true
+    return mayWait
   }
 
   /** Gives the frame a place with room for at least the next change. */
@@ -274,6 +325,7 @@ export class JournalWriter {
       ...this.#building.done.splice(0),
       ...this.#pending.splice(0).map(({ done }) => done),
     ]
+    this.#patience.stop()
     this.#events.failed(error)
     for (const done of waiting) done(error)
     for (const resolve of this.#onIdle.splice(0)) resolve()

@@ -85,7 +85,10 @@ export interface MessageStore {
   readonly states: ReadonlyMap<string, Uint8Array>
   /** A new, empty batch. */
   batch(): WriteBatch
-  /** Makes the batch durable, in the order of commits, then calls back once, never before it returns. */
+  /**
+   * Makes the batch durable, in the order of commits, then calls back once, perhaps before it returns: what consumers have accepted
+   * for good by then need not become durable.
+   */
   commit(batch: WriteBatch, done: CommitDone): void
   /**
    * Up to `count` entries of an owner and priority after a sequence, in the order of sequences; fewer only at the end.

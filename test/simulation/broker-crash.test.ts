@@ -11,9 +11,9 @@ import {
   type CrashSimulation,
   closeOrHalt,
   crashAgain,
-  crashSizes,
   goOn,
   openOrCrash,
+  patientSizes,
   seeded,
   TailLosingDisk,
   Violation,
@@ -513,7 +513,7 @@ async function simulate(
   seed: number,
   disk: SimulatedDisk,
   statistics: Statistics,
-  sizesGiven = crashSizes,
+  sizesGiven = patientSizes,
 ): Promise<void> {
   const simulation = new Simulation(randomOf(seed), statistics, sizesGiven)
   await seeded(seed, () => crashAgain(simulation, disk, roundsPerSeed))
@@ -521,7 +521,7 @@ async function simulate(
 }
 
 /** The first violation that a seed leads to; with CRASHES all of them. */
-async function violations(seeds: number, diskOf: () => SimulatedDisk, sizesGiven = crashSizes): Promise<string[]> {
+async function violations(seeds: number, diskOf: () => SimulatedDisk, sizesGiven = patientSizes): Promise<string[]> {
   const found: string[] = []
   for (let seed = 1; seed <= seeds && (found.length === 0 || environment.CRASHES !== undefined); seed += 1) {
     await simulate(seed, diskOf(), noStatistics(), sizesGiven).catch((error: unknown) => found.push(String(error)))
@@ -550,7 +550,7 @@ describe('the same simulation finds the fault', () => {
 
   test('of segments given up for what is alive now instead of at the last durable checkpoint', async () => {
     // Most of what recovery has to read lies behind the last checkpoint then.
-    const rare = { ...crashSizes, checkpointBytes: 1024 * 1024 }
+    const rare = { ...patientSizes, checkpointBytes: 1024 * 1024 }
     sabotage.freesByCurrentLiveness = true
     try {
       expect((await violations(20, () => new SimulatedDisk(), rare)).join()).toMatch(wrong)

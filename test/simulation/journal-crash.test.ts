@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { CommitDone, OwnerId, StoredEntry, WriteBatch } from '../../src/store/store.ts'
-import { crashSizes as sizes } from '../support/crash.ts'
+import { patientSizes, crashSizes as sizes } from '../support/crash.ts'
 import { messageOf, testFormats } from '../support/messages.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 import { type Names, type Random, SimulatedDisk } from '../support/simulated-disk.ts'
@@ -173,7 +173,8 @@ async function crashes(seed: number, rounds: number): Promise<number> {
   let owners: OwnerId[] = []
   for (let round = 0; round < rounds; round += 1) {
     disk.crashAfter = round === 0 ? Number.POSITIVE_INFINITY : Math.floor(random() * 150)
-    const store = new JournalStore(disk, new VirtualClock(), sizes)
+    const clock = new VirtualClock()
+    const store = new JournalStore(disk, clock, patientSizes)
     const opened = await Promise.race([store.open(testFormats).then(() => true), until(() => disk.isCrashed)])
     if (opened === true && !disk.isCrashed) {
       disk.crashAfter = Number.POSITIVE_INFINITY
@@ -185,6 +186,7 @@ async function crashes(seed: number, rounds: number): Promise<number> {
       for (let steps = 0; !disk.isCrashed; steps += 1) {
         if (steps > 2_000) throw new Error(`the store has come to a halt, seed ${seed}, round ${round}`)
         workload.step(owners)
+        if (random() < 0.3) clock.advance(Math.floor(random() * 8))
         if (random() < 0.5) await new Promise(setImmediate)
       }
     }

@@ -20,16 +20,20 @@ export class TailLosingDisk extends SimulatedDisk {
   }
 }
 
-/** So small that a few messages fill a segment. */
+/** So small that a few messages fill a segment. Nothing waits to be accepted, for a clock may stand still. */
 export const crashSizes: JournalSizes = {
   segmentBytes: 24 * 1024,
   frameBytesMax: 6 * 1024,
   partBytes: 2 * 1024,
   eagerBytes: 1024,
+  patientBytes: Number.POSITIVE_INFINITY,
   checkpointBytes: 40 * 1024,
   pageCacheBytes: 4 * 1024,
   pageEntries: 24,
 }
+
+/** A few messages wait to be accepted; the clock must go on. */
+export const patientSizes: JournalSizes = { ...crashSizes, patientBytes: 512 }
 
 const turnsMax = 20_000
 
@@ -94,7 +98,7 @@ export async function openOrCrash(
   disk.crashAfter = crashAfter
   let test: TestBroker | undefined
   let failure: unknown
-  const store = options.store ?? new JournalStore(disk, options.clock, crashSizes)
+  const store = options.store ?? new JournalStore(disk, options.clock, patientSizes)
   TestBroker.open({ formats: testFormats, ...options, store }).then(
     (opened) => {
       test = opened

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Delivery, released } from '../../../../src/session.ts'
+import { defaultJournalSizes } from '../../../../src/store/journal-limits.ts'
 import { JournalStore } from '../../../../src/store/journal-store.ts'
 import { FileDisk } from '../../../../src/store/log/file-disk.ts'
 import { PoolLane } from '../../../../src/store/log/pool-lane.ts'
@@ -15,6 +16,8 @@ import { VirtualClock } from '../../../support/virtual-clock.ts'
 const longer = 24_000
 /** What a queue may keep waiting as deliveries: the window, and what is filled up from the backlog. */
 const residentMax = 16_384 + 4_096
+/** The clock stands still most of the time: nothing waits to be accepted. */
+const sizes = { ...defaultJournalSizes, patientBytes: Number.POSITIVE_INFINITY }
 const policies = [policyRule('queue://>', { expired: 'queue' })]
 
 let folder: string
@@ -36,7 +39,12 @@ afterEach(async () => {
 async function next(): Promise<TestBroker> {
   if (current !== undefined) await stop(current)
   const disk = await FileDisk.open(folder, new PoolLane(), () => Promise.resolve())
-  current = await TestBroker.open({ store: new JournalStore(disk, clock), clock, policies, formats: testFormats })
+  current = await TestBroker.open({
+    store: new JournalStore(disk, clock, sizes),
+    clock,
+    policies,
+    formats: testFormats,
+  })
   return current
 }
 

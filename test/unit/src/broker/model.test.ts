@@ -47,6 +47,7 @@ const sizes: JournalSizes = {
   frameBytesMax: 6 * 1024,
   partBytes: 2 * 1024,
   eagerBytes: 1024,
+  patientBytes: 1024,
   checkpointBytes: 40 * 1024,
   pageCacheBytes: 4 * 1024,
   pageEntries: 24,

@@ -46,6 +46,7 @@ test('durable messages are refused with a reason before the disk is full; taking
 async function quiet(test: TestBroker): Promise<void> {
   for (let round = 0; round < 50; round += 1) {
     await test.settle()
+    test.clock.advance(1)
     await new Promise(setImmediate)
   }
 }

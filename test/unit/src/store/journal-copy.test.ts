@@ -17,6 +17,7 @@ const sizes: JournalSizes = {
   frameBytesMax: 16 * 1024,
   partBytes: 8 * 1024,
   eagerBytes: 1024,
+  patientBytes: 1024,
   checkpointBytes: 128 * 1024,
   pageCacheBytes: 64 * 1024,
   pageEntries: 64,
