@@ -48,6 +48,9 @@ export class JournalBatch implements WriteBatch {
   isPressing: boolean
   readonly #nextOwner: () => OwnerId
   #cancelledCount: number
+  /** Lowest and highest sequence of a put, whoever owns it. */
+  #firstPut: number
+  #lastPut: number
   /** Those of each owner in the order of sequences; made when the first one is cancelled. */
   #puts: Map<OwnerId, Change[]> | undefined
 
@@ -60,6 +63,8 @@ export class JournalBatch implements WriteBatch {
     this.isPressing = false
     this.#nextOwner = nextOwner
     this.#cancelledCount = 0
+    this.#firstPut = Number.POSITIVE_INFINITY
+    this.#lastPut = 0
     this.#puts = undefined
   }
 
@@ -85,6 +90,8 @@ export class JournalBatch implements WriteBatch {
   put(owner: OwnerId, sequence: number, message: Message, notBefore: number): void {
     this.bytes += message.content.length
     this.openBytes += message.content.length + changeBytes
+    if (sequence < this.#firstPut) this.#firstPut = sequence
+    if (sequence > this.#lastPut) this.#lastPut = sequence
     if (notBefore > 0 || message.waitsForStore) this.isPressing = true
     this.#add(RecordType.put, owner, message.priority, sequence, message, notBefore, 0, undefined)
   }
@@ -153,9 +160,10 @@ export class JournalBatch implements WriteBatch {
 
   /** Cancels the puts of an owner's sequences from one to another. Returns how many there were. */
   cancelPuts(owner: OwnerId, from: number, to: number): number {
-    if (this.openBytes === 0) return 0
+    if (this.openBytes === 0 || to < this.#firstPut || from > this.#lastPut) return 0
     this.#puts ??= this.#putsByOwner()
-    const puts = this.#puts.get(owner) ?? []
+    const puts = this.#puts.get(owner)
+    if (puts === undefined) return 0
     let count = 0
     for (let at = firstFrom(puts, from); at < puts.length; at += 1) {
       const put = puts[at] as Change

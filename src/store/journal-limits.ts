@@ -33,8 +33,9 @@ export const defaultJournalSizes: JournalSizes = {
 export const patienceMs = 30
 export const restMsMin = 50
 export const restMsMax = 10_000
-/** For how long one message is looked at, to see whether it is accepted in time. */
+/** For how long one batch is looked at, to see whether it is accepted in time, and how long after that none is. */
 export const sampleMsMax = 1_000
+export const sampleRestMs = 20
 /** With less than this free on the device nothing more is stored; it is looked at after every so much journal. */
 export const freeBytesMin = 512 * 1024 * 1024
 export const freeCheckBytes = 16 * 1024 * 1024

@@ -6,7 +6,7 @@ import { JournalFrame, type Part } from './journal-frame.ts'
 import type { JournalSizes } from './journal-limits.ts'
 import type { Disk } from './log/disk.ts'
 import { MessageEncoder } from './message-codec.ts'
-import { Patience } from './patience.ts'
+import { Patience, type Waiting } from './patience.ts'
 import type { Segments } from './segments.ts'
 import type { CommitDone } from './store.ts'
 
@@ -16,12 +16,8 @@ export function storeFailed(done: string, cause: unknown): BrokerError {
   return new BrokerError('store-failed', `the store cannot be ${done}: ${reason}`, { cause })
 }
 
-interface PendingBatch {
-  readonly batch: JournalBatch
+interface PendingBatch extends Waiting {
   readonly done: CommitDone
-  readonly since: number
-  /** It has been kept back, to be accepted meanwhile. */
-  hasWaited: boolean
   /** Changes that are in frames already, and parts of the next one's body. */
   written: number
   parts: Part[]
@@ -100,11 +96,10 @@ export class JournalWriter {
       queueMicrotask(() => done(failure))
       return
     }
-    const pending = { batch, done, since: this.#clock.now(), hasWaited: false, written: 0, parts: [] }
-    this.#pending.push(pending)
+    const watched = this.#patience.watch(batch, done)
+    this.#pending.push({ batch, done: watched, since: this.#clock.now(), hasWaited: false, written: 0, parts: [] })
     this.#pendingBytes += batch.bytes
     this.#cancelAccepted(batch)
-    this.#patience.watch(pending)
     this.#pump()
   }
 
@@ -222,9 +217,8 @@ export class JournalWriter {
     while (!frame.isFull) {
       const next = this.#pending[0]
       if (next === undefined || this.#mayWait(next)) return
-      if (next.batch.isSpent) {
-        if (next.hasWaited) this.#patience.reward()
-      } else {
+      if (next.batch.isSpent) this.#patience.spent(next)
+      else {
         if (!this.#place(frame, next)) return
         if (!this.#encode(frame, next)) {
           if (!frame.isEmpty) return
@@ -242,9 +236,7 @@ export class JournalWriter {
   }
 
   #mayWait(next: PendingBatch): boolean {
-    const mayWait = next.written === 0 && this.#onIdle.length === 0 && this.#patience.mayWait(next)
-    if (mayWait) next.hasWaited = true
-    return mayWait
+    return next.written === 0 && this.#onIdle.length === 0 && this.#patience.mayWait(next)
   }
 
   /** Gives the frame a place with room for at least the next change. */

@@ -1,38 +1,48 @@
 import type { Clock, Timer } from '../clock.ts'
 import { RecordType } from './frame.ts'
 import type { JournalBatch } from './journal-batch.ts'
-import { patienceMs, restMsMax, restMsMin, sampleMsMax } from './journal-limits.ts'
-import type { OwnerId } from './store.ts'
+import { patienceMs, restMsMax, restMsMin, sampleMsMax, sampleRestMs } from './journal-limits.ts'
+import type { CommitDone, OwnerId } from './store.ts'
 
 /** What waits to be written. */
 export interface Waiting {
+  readonly batch: JournalBatch
   /** When it was committed. */
   readonly since: number
-  readonly batch: Pick<JournalBatch, 'changes' | 'openBytes' | 'isPressing'>
+  /** It has been kept back. */
+  hasWaited: boolean
 }
 
 /** How much a wait that was right makes up for one that was not. */
 const rewardFactor = 0.98
 
-/** A message whose acceptance is waited for. */
+/** A batch that is looked at, whether it waits or is written. */
 interface Sample {
-  readonly owner: OwnerId
-  readonly sequence: number
   readonly since: number
+  /** Sequences of its messages by owner; not the batch, for that has the messages. */
+  readonly sequences: ReadonlyMap<OwnerId, ReadonlySet<number>>
+  /** How many of them there are at which its open bytes become too few to wait for. */
+  readonly openMin: number
+  openCount: number
+  /** Its senders have been confirmed. */
+  isSafe: boolean
 }
 
 /**
  * Whether a batch with much to write may wait a little, because consumers accept messages so soon that they need never be
- * written (storage.md 6.6): while the last one looked at was accepted in time. After a wait in vain nothing waits for a while, and
- * longer the more of them there are.
+ * written (storage.md 6.6). It may if the last one looked at was accepted in time, and before its senders were confirmed, for some
+ * consumers accept only then. After a wait in vain nothing waits for a while, and longer the more of them there are.
  */
 export class Patience {
   readonly #clock: Clock
   readonly #bytesMin: number
   readonly #wake: () => void
   #sample: Sample | undefined
-  /** How long the sample before this one took to be accepted. */
-  #lagMs: number
+  /** When the next one is taken at the earliest. */
+  #sampleAt: number
+  #isPrompt: boolean
+  /** When it is tried again although senders were confirmed first. */
+  #tryAt: number
   #restUntil: number
   #restMs: number
   #timer: Timer | undefined
@@ -43,51 +53,68 @@ export class Patience {
     this.#bytesMin = bytesMin
     this.#wake = wake
     this.#sample = undefined
-    this.#lagMs = Number.POSITIVE_INFINITY
+    this.#sampleAt = 0
+    this.#isPrompt = false
+    this.#tryAt = 0
     this.#restUntil = 0
     this.#restMs = restMsMin
     this.#timer = undefined
   }
 
-  /** A batch has been committed. */
-  watch({ since, batch }: Waiting): void {
-    if (batch.openBytes < this.#bytesMin || batch.isPressing) return
-    if (this.#sample !== undefined) {
-      if (since - this.#sample.since <= sampleMsMax) return
-      this.#lagMs = Number.POSITIVE_INFINITY
+  /** A batch is committed. Returns what is to be called instead of `done`. */
+  watch(batch: JournalBatch, done: CommitDone): CommitDone {
+    const { openBytes, isPressing } = batch
+    if (openBytes < this.#bytesMin || isPressing) return done
+    const now = this.#clock.now()
+    if (now < this.#sampleAt) return done
+    if (this.#sample !== undefined) this.#isPrompt = false
+    this.#sampleAt = now + sampleMsMax
+    const sample = sampleOf(batch, now, this.#bytesMin)
+    this.#sample = sample
+    return (error) => {
+      sample.isSafe = true
+      done(error)
     }
-    const last = batch.changes.findLast(({ type }) => type === RecordType.put)
-    if (last !== undefined) this.#sample = { owner: last.owner, sequence: last.sequence, since }
   }
 
   /** A consumer has accepted messages of an owner from one sequence to another. */
   accepted(owner: OwnerId, from: number, to: number): void {
     const sample = this.#sample
-    if (sample === undefined || sample.owner !== owner || sample.sequence < from || sample.sequence > to) return
+    const sequences = sample?.sequences.get(owner)
+    if (sample === undefined || sequences === undefined) return
+    for (let sequence = from; sequence <= to; sequence += 1) if (sequences.has(sequence)) sample.openCount -= 1
+    if (sample.openCount > sample.openMin) return
     this.#sample = undefined
-    this.#lagMs = this.#clock.now() - sample.since
+    const now = this.#clock.now()
+    this.#sampleAt = now + sampleRestMs
+    this.#isPrompt = now - sample.since < patienceMs && (!sample.isSafe || now >= this.#tryAt)
+    if (this.#isPrompt && sample.isSafe) this.#tryAt = now + restMsMax
   }
 
-  /** What is to be written first may wait; asked again whenever anything has changed. */
-  mayWait({ since, batch }: Waiting): boolean {
+  /** The batch that is to be written first may wait; to be asked again whenever anything has changed. */
+  mayWait(waiting: Waiting): boolean {
+    const { batch, since } = waiting
     if (batch.openBytes < this.#bytesMin || batch.isPressing) return false
     const now = this.#clock.now()
-    const isResting = now < this.#restUntil && this.#restUntil - now <= restMsMax
-    // Time may have been set back.
-    if (isResting || now < since || this.#lagAt(now) >= patienceMs) return false
     const leftMs = since + patienceMs - now
-    if (leftMs > 0) {
+    // Time may have been set back.
+    if (leftMs > 0 && leftMs <= patienceMs) {
+      if (!this.#isPrompt || now < this.#restUntil || this.#isOverdue(now)) return false
+      waiting.hasWaited = true
       this.#arm(leftMs)
       return true
     }
-    this.#restUntil = now + this.#restMs
-    this.#restMs = Math.min(2 * this.#restMs, restMsMax)
+    if (waiting.hasWaited) {
+      this.#isPrompt = false
+      this.#restUntil = now + this.#restMs
+      this.#restMs = Math.min(2 * this.#restMs, restMsMax)
+    }
     return false
   }
 
-  /** It was right to wait. */
-  reward(): void {
-    this.#restMs = Math.max(restMsMin, this.#restMs * rewardFactor)
+  /** All of the batch was accepted before it was written. */
+  spent({ hasWaited }: Waiting): void {
+    if (hasWaited) this.#restMs = Math.max(restMsMin, this.#restMs * rewardFactor)
   }
 
   stop(): void {
@@ -95,9 +122,9 @@ export class Patience {
     this.#timer = undefined
   }
 
-  /** How long a message takes to be accepted, as far as is known. */
-  #lagAt(now: number): number {
-    return this.#sample === undefined ? this.#lagMs : Math.max(this.#lagMs, now - this.#sample.since)
+  /** The sample has taken longer than anything may wait. */
+  #isOverdue(now: number): boolean {
+    return this.#sample !== undefined && now - this.#sample.since >= patienceMs
   }
 
   /** Senders wait for their confirms, and the process must live to send them. */
@@ -111,4 +138,18 @@ export class Patience {
       true,
     )
   }
+}
+
+function sampleOf(batch: JournalBatch, since: number, bytesMin: number): Sample {
+  const sequences = new Map<OwnerId, Set<number>>()
+  let openCount = 0
+  for (const { type, owner, sequence } of batch.changes) {
+    if (type !== RecordType.put) continue
+    const ofOwner = sequences.get(owner)
+    if (ofOwner === undefined) sequences.set(owner, new Set([sequence]))
+    else ofOwner.add(sequence)
+    openCount += 1
+  }
+  const openMin = Math.floor((bytesMin / batch.openBytes) * openCount)
+  return { since, sequences, openMin, openCount, isSafe: false }
 }

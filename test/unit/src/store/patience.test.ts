@@ -135,14 +135,39 @@ describe('nothing waits', () => {
     scene.put('never accepted')
     await scene.rest()
     scene.clock.advance(1_100)
-    const range = scene.put('does not wait')
     await scene.rest()
-    expect(scene.told).toEqual(['never accepted', 'does not wait'])
-    scene.accept('accepted', range)
+    scene.accept('accepted', scene.put('does not wait'))
+    expect(scene.told).toEqual(['never accepted'])
     await scene.rest()
+    expect(scene.told).toEqual(['never accepted', 'does not wait', 'accepted'])
+    scene.clock.advance(50)
     scene.put('waits')
     await scene.rest()
-    expect(scene.told.slice(2)).toEqual(['accepted'])
+    expect(scene.told.slice(3)).toEqual([])
+  })
+
+  test('for consumers that accept only what has been confirmed, but once in ten seconds', async () => {
+    const scene = await Scene.prompt()
+    const waits = async (): Promise<boolean> => {
+      scene.told.length = 0
+      const range = scene.put('put')
+      await scene.rest()
+      const hasWaited = scene.told.length === 0
+      if (hasWaited) scene.clock.advance(30)
+      await scene.rest()
+      scene.accept('accepted', range)
+      await scene.rest()
+      return hasWaited
+    }
+    for (let tries = 0; tries < 3; tries += 1) {
+      expect(await waits()).toBe(true)
+      for (let time = 0; time < 9; time += 1) {
+        expect(await waits()).toBe(false)
+        scene.clock.advance(1_000)
+      }
+      scene.clock.advance(1_000)
+      expect(await waits()).toBe(false)
+    }
   })
 })
 
@@ -201,28 +226,22 @@ test('other changes of a batch are written once its messages have been accepted'
 
 test('after a wait in vain nothing waits for a while, and for longer the next time', async () => {
   const scene = await Scene.prompt()
-  const waits = async (name: string): Promise<boolean> => {
-    scene.told.length = 0
-    const range = scene.put(name)
-    await scene.rest()
-    const waits = scene.told.length === 0
-    scene.accept('accepted', range)
-    await scene.rest()
-    return waits
-  }
   for (const restMs of [50, 100, 200]) {
-    // The sample is accepted, the rest of its batch is not.
+    scene.told.length = 0
     const [, last] = scene.put('in vain', 8)
-    scene.accept('the last of them', [last, last])
     await scene.rest()
     expect(scene.told).toEqual([])
     scene.clock.advance(30)
     await scene.rest()
-    expect(scene.told).toEqual(['in vain', 'the last of them'])
+    expect(scene.told).toEqual(['in vain'])
+    scene.accept('too late', [last - 7, last])
     scene.clock.advance(restMs - 1)
-    expect(await waits('resting')).toBe(false)
-    scene.clock.advance(1)
     scene.told.length = 0
+    // As long as it is being written nobody is told, although it is accepted.
+    scene.accept('accepted', scene.put('rests'))
+    expect(scene.told).toEqual([])
+    await scene.rest()
+    scene.clock.advance(1)
   }
 })
 
