@@ -16,6 +16,7 @@ const graceMs = 100
 
 /** The consumers of one run: each message is entered in the ledger and acknowledged on its own. */
 export class Consumer implements ClientEvents, Committable {
+  readonly isFull = false
   readonly #plan: FlowPlan
   readonly #services: ClientServices
   readonly #clients: readonly FlowClient[]

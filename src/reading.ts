@@ -11,10 +11,12 @@ export interface Pausable {
   resume(): unknown
 }
 
-/** What waits to be written to the same peer. */
-export interface Waiting {
+/** What is written to the same peer. */
+export interface Writing {
   readonly isCongested: boolean
   readonly waitingBytes: number
+  /** Input of the peer has been read and dealt with. */
+  inputRead(): void
 }
 
 /** Whether a connection is read: not as long as anything holds it. */
@@ -44,9 +46,10 @@ export class Reading {
     if (this.#holds === 0) this.#stream.resume()
   }
 
-  /** To be called when bytes have come in: holds it if the peer leaves too much unread, until that is released as `unread`. */
-  check(waiting: Waiting): void {
-    if (waiting.isCongested && waiting.waitingBytes > this.#unreadBytesMax) this.hold('unread')
+  /** Input has been read and dealt with: holds it if the peer leaves too much unread, until that is released as `unread`. */
+  took(writing: Writing): void {
+    if (writing.isCongested && writing.waitingBytes > this.#unreadBytesMax) this.hold('unread')
+    writing.inputRead()
   }
 
   /** Nothing holds it any more: whatever comes is read, so that its end is seen. */

@@ -7,6 +7,8 @@ export interface Dispatchable {
 
 /** Commits what the turn so far has given it to keep, and answers what needs no disk. */
 export interface Committable {
+  /** It has been given so much that it does not wait for more. */
+  readonly isFull: boolean
   commit(): void
 }
 
@@ -31,8 +33,8 @@ const dispatchBudget = 2048
 const handOversMax = 65_536
 
 /**
- * The broker's pace. Reading sockets only marks work; once per event-loop iteration the turn dispatches dirty queues
- * within a budget, commits once, and flushes each dirty wire once.
+ * The broker's pace. Reading sockets only marks work; once per event-loop iteration, and sooner when there is much to commit, the
+ * turn dispatches dirty queues within a budget, commits once, and flushes each dirty wire once.
  */
 export class Turn {
   readonly #schedule: Schedule
@@ -41,16 +43,29 @@ export class Turn {
   #committables: Committable[]
   #flushables: Flushable[]
   #scheduled: boolean
+  #isRunning: boolean
   #handOvers: number
 
   constructor(schedule: Schedule = scheduleImmediate) {
     this.#schedule = schedule
-    this.#run = () => this.run()
+    this.#run = () => {
+      this.#scheduled = false
+      this.run()
+    }
     this.#dispatchables = []
     this.#committables = []
     this.#flushables = []
     this.#scheduled = false
+    this.#isRunning = false
     this.#handOvers = 0
+  }
+
+  /**
+   * Input of one peer has been read and dealt with. If it leaves much to commit the turn does not wait for the input of all others,
+   * so that the disk and the peers have something to do meanwhile.
+   */
+  inputRead(): void {
+    if (!this.#isRunning && this.#committables.some(({ isFull }) => isFull)) this.run()
   }
 
   /** Counts one message that goes by its queue; false: there have been enough of them since the last turn. */
@@ -88,7 +103,7 @@ export class Turn {
 
   /** One turn. Work marked meanwhile waits for the next one, but for flushes, which see all that was dispatched. */
   run(): void {
-    this.#scheduled = false
+    this.#isRunning = true
     this.#handOvers = 0
     const dispatchables = this.#dispatchables
     this.#dispatchables = []
@@ -103,5 +118,6 @@ export class Turn {
       flushable.flushMarked = false
       flushable.flush()
     }
+    this.#isRunning = false
   }
 }

@@ -348,7 +348,7 @@ export class AmqpConnection
     this.now = this.#shared.broker.clock.now()
     if (this.#isEnding) return
     this.#decoder.push(chunk)
-    this.#reading.check(this.output)
+    this.#reading.took(this.output)
   }
 
   #onEnd(): void {

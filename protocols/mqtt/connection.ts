@@ -148,7 +148,7 @@ export class MqttConnection implements PacketHandler, SessionLink, AuthHost, Wir
     this.now = this.#broker.clock.now()
     if (this.#isEnding) return
     this.#decoder.push(chunk)
-    this.#reading.check(this.output)
+    this.#reading.took(this.output)
   }
 
   #onClose(): void {

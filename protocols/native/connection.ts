@@ -183,7 +183,7 @@ export class NativeConnection implements FrameHandler, ClientSide, WireEvents, D
     if (this.#isEnding) return
     this.#decoder.push(chunk)
     this.#session?.endOfInput()
-    this.#reading.check(this.output)
+    this.#reading.took(this.output)
   }
 
   #onClose(): void {

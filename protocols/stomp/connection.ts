@@ -127,7 +127,7 @@ export class StompConnection implements FrameHandler, ConnectionHost, WireEvents
     this.now = this.#shared.broker.clock.now()
     if (this.#isEnding) return
     this.#decoder.push(chunk)
-    this.#reading.check(this.output)
+    this.#reading.took(this.output)
   }
 
   #onClose(): void {

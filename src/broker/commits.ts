@@ -4,6 +4,9 @@ import type { MessageStore, WriteBatch } from '../store/store.ts'
 import type { Committable, Turn } from '../turn.ts'
 import type { Memory } from './flow.ts'
 
+/** A batch this long is committed before more input is read. */
+const batchBytesMax = 256 * 1024
+
 /** A session that waits to hear how far its requests are safe. */
 export interface Confirmable {
   /** True while it is on the list for the end of this turn; written by {@link Commits} only. */
@@ -63,6 +66,10 @@ export class Commits implements Committable {
     this.#held = []
     this.#isOver = false
     this.#onIdle = []
+  }
+
+  get isFull(): boolean {
+    return this.#batch.bytes >= batchBytesMax
   }
 
   /** The batch of this turn. */

@@ -112,6 +112,7 @@ export class MemoryStore implements MessageStore {
 }
 
 class MemoryBatch implements WriteBatch {
+  readonly bytes = 0
   readonly #nextOwner: () => OwnerId
   #changes: Change[]
 

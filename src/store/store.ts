@@ -37,6 +37,8 @@ export interface StoredEntry {
 /** Changes that become durable together or not at all. Filled synchronously, without input or output. */
 export interface WriteBatch {
   readonly isEmpty: boolean
+  /** Roughly what there is to write. */
+  readonly bytes: number
   define(spec: OwnerSpec): OwnerId
   /** Forgets the owner and all its entries. */
   remove(owner: OwnerId): void

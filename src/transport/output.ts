@@ -85,6 +85,11 @@ export class Output implements Flushable {
     return this.#isCongested
   }
 
+  /** Input of the same peer has been read and dealt with. */
+  inputRead(): void {
+    this.#turn.inputRead()
+  }
+
   /** Makes room for `bytes` more at `position` of `buffer`, and marks the output for the turn's flush. */
   reserve(bytes: number): void {
     if (this.buffer.length - this.position < bytes) this.#roll(bytes)

@@ -16,6 +16,10 @@ function made(): { readonly reading: Reading; readonly isRead: () => boolean } {
   return { reading: new Reading(stream, highBytes), isRead: () => isRead }
 }
 
+function writing(isCongested: boolean, waitingBytes: number, inputRead = (): void => undefined) {
+  return { isCongested, waitingBytes, inputRead }
+}
+
 describe('a connection', () => {
   test('is read again once nothing holds it, in whatever order', () => {
     const { reading, isRead } = made()
@@ -30,12 +34,23 @@ describe('a connection', () => {
     expect(isRead()).toBe(true)
   })
 
+  test('tells who writes to its peer when input has been read', () => {
+    const { reading } = made()
+    let count = 0
+    reading.took(
+      writing(false, 0, () => {
+        count += 1
+      }),
+    )
+    expect(count).toBe(1)
+  })
+
   test('is not read while its peer leaves eight times the high watermark unread', () => {
     const { reading, isRead } = made()
-    reading.check({ isCongested: true, waitingBytes: 8 * highBytes })
-    reading.check({ isCongested: false, waitingBytes: 9 * highBytes })
+    reading.took(writing(true, 8 * highBytes))
+    reading.took(writing(false, 9 * highBytes))
     expect(isRead()).toBe(true)
-    reading.check({ isCongested: true, waitingBytes: 8 * highBytes + 1 })
+    reading.took(writing(true, 8 * highBytes + 1))
     expect(isRead()).toBe(false)
     reading.release('unread')
     expect(isRead()).toBe(true)

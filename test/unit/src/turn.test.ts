@@ -49,7 +49,7 @@ describe('a turn', () => {
   test('dispatches what is marked, then commits, then flushes, each once', () => {
     const scene = new Scene()
     const [queue, wire] = [scene.queue('a'), scene.wire('w')]
-    scene.turn.attach({ commit: () => scene.events.push('commit') })
+    scene.turn.attach({ isFull: false, commit: () => scene.events.push('commit') })
     scene.turn.markFlush(wire)
     scene.turn.markDispatch(queue)
     scene.turn.markDispatch(queue)
@@ -97,10 +97,36 @@ describe('a turn', () => {
     expect(scene.scheduledCount).toBe(0)
   })
 
+  test('runs as soon as input has been read that leaves much to commit, and not from within itself', () => {
+    const scene = new Scene()
+    const committable = {
+      isFull: false,
+      commit: () => {
+        scene.events.push('commit')
+        scene.turn.inputRead()
+        committable.isFull = false
+      },
+    }
+    scene.turn.attach(committable)
+    scene.turn.markDispatch(scene.queue('a'))
+    scene.turn.inputRead()
+    expect(scene.events).toEqual([])
+    committable.isFull = true
+    scene.turn.inputRead()
+    expect(scene.events.splice(0)).toEqual(['dispatch a', 'commit'])
+    scene.turn.inputRead()
+    expect(scene.events).toEqual([])
+    // It had been scheduled for the first mark, and is not a second time.
+    scene.turn.markDispatch(scene.queue('b'))
+    expect(scene.scheduledCount).toBe(1)
+    expect(scene.run()).toEqual(['dispatch b', 'commit'])
+  })
+
   test('runs by itself in a later iteration of the event loop', async () => {
     const turn = new Turn()
     let committed = 0
     turn.attach({
+      isFull: false,
       commit: () => {
         committed += 1
       },
