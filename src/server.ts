@@ -246,10 +246,10 @@ export class Server {
 
 async function storeOf(config: Config, log: Log, clock: Clock, waits: boolean): Promise<MessageStore> {
   if (config.store === 'memory') return new MemoryStore()
-  const syncMs = config.sync === 'always' ? 0 : config.syncMs
+  const times = { syncMs: config.sync === 'always' ? 0 : config.syncMs, patienceMs: config.patienceMs }
   const onPooled = (error: Error): void =>
     log.warn({ error }, "the journal has no thread of its own: commits wait for other work in libuv's pool")
-  const store = await openJournal({ folder: config.data, name: config.name, clock, waits, syncMs, onPooled })
+  const store = await openJournal({ folder: config.data, name: config.name, clock, waits, times, onPooled })
   const interrupted = interruptedImport(config.data)
   if (interrupted !== undefined) log.warn({ data: config.data }, interrupted)
   return store

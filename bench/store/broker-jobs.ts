@@ -91,9 +91,9 @@ export class BrokerJobs {
     return broker
   }
 
-  async #start(): Promise<Program> {
+  async #start(...more: readonly string[]): Promise<Program> {
     const others = ['mqtt', 'amqp', 'ws'].map((name) => `listeners.${name}.enabled=false`)
-    const settings = ['listeners.stomp.port=0', ...others, 'log.level=warn', `data=${this.#folder}`]
+    const settings = ['listeners.stomp.port=0', ...others, 'log.level=warn', `data=${this.#folder}`, ...more]
     const args = [programFile('../src/main.js'), 'start', ...settings.flatMap((setting) => ['--set', setting])]
     this.#broker = await Program.start(this.#workplace, 'broker', [...this.#nodeArgs, ...args])
     return this.#broker
@@ -113,6 +113,7 @@ export class BrokerJobs {
   }
 
   async #backlog(messages: number, shape: FlowShape, seconds: number): Promise<StoreResult> {
+    const written = await this.#written(shape, seconds)
     const first = await this.#start()
     const startMs = first.startMs
     await this.#flow(first, shape, warmUpSeconds)
@@ -137,6 +138,8 @@ export class BrokerJobs {
     await this.#flow(last, shape, warmUpSeconds)
     const cold = await this.#deep(last, { ...again.plan, port: last.port }, messages, seconds)
     const figures: Figures = {
+      writtenPerSecond: written.perSecond,
+      writtenCpuUs: written.cpuUsPerDelivery,
       steadyPerSecond: steady.perSecond,
       steadyCpuUs: steady.cpuUsPerDelivery,
       fillPerSecond: full.receipts.perSecond,
@@ -157,6 +160,15 @@ export class BrokerJobs {
       coldDrainPerSecond: cold.figures.drainPerSecond ?? 0,
     }
     return { figures, trouble: sumOf(deep.trouble, cold.trouble) }
+  }
+
+  /** In and out without a backlog, each message written, as behind one: none waits to be accepted before. */
+  async #written(shape: FlowShape, seconds: number): Promise<FlowFigures> {
+    const broker = await this.#start('patienceMs=0')
+    await this.#flow(broker, shape, warmUpSeconds)
+    const flow = await this.#flow(broker, shape, seconds)
+    await this.#clear()
+    return flow
   }
 
   /** Messages that nobody takes yet. */

@@ -20,6 +20,8 @@ export interface Config {
   readonly store: 'journal' | 'memory'
   readonly sync: 'always' | 'interval'
   readonly syncMs: number
+  /** The longest that what comes in fast waits, before it is written, for consumers that accept it at once. */
+  readonly patienceMs: number
   readonly listeners: ListenersConfig
   readonly security: { readonly anonymous: 'local' | 'anyone' }
   readonly limits: Limits
@@ -218,6 +220,10 @@ export const schema = z.strictObject({
   syncMs: time('How long after it was written it is flushed, with sync: interval.', { min: 1, max: 60_000 }).default(
     1_000,
   ),
+  patienceMs: time(
+    'How long durable messages that come in fast may wait, before they are written and confirmed, for consumers that accept messages at once: what is accepted meanwhile is confirmed without being written. 0: they do not.',
+    { min: 0, max: 1_000 },
+  ).default(30),
   listeners,
   security: z
     .strictObject({

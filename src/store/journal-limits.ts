@@ -29,8 +29,17 @@ export const defaultJournalSizes: JournalSizes = {
   pageEntries: 4096,
 }
 
-/** The longest that a batch waits to be accepted, and for how long none does after one has in vain. */
-export const patienceMs = 30
+/** How long a journal puts things off, in milliseconds. */
+export interface JournalTimes {
+  /** Frames are flushed so long after they were written, by a disk whose commits do not; 0: with each commit. */
+  readonly syncMs: number
+  /** The longest that a batch waits for consumers to accept its messages; 0: none waits. */
+  readonly patienceMs: number
+}
+
+export const defaultJournalTimes: JournalTimes = { syncMs: 0, patienceMs: 30 }
+
+/** For how long no batch waits after one has in vain. */
 export const restMsMin = 50
 export const restMsMax = 10_000
 /** For how long one batch is looked at, to see whether it is accepted in time, and how long after that none is. */

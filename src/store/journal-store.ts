@@ -12,7 +12,7 @@ import { IntervalSync } from './interval-sync.ts'
 import { type Change, JournalBatch } from './journal-batch.ts'
 import type { JournalFrame } from './journal-frame.ts'
 import { JournalIndex, type PlacedEntry } from './journal-index.ts'
-import { defaultJournalSizes, type JournalSizes } from './journal-limits.ts'
+import { defaultJournalSizes, defaultJournalTimes, type JournalSizes, type JournalTimes } from './journal-limits.ts'
 import { JournalReader } from './journal-reader.ts'
 import type { Damage } from './journal-scan.ts'
 import { JournalWriter, storeFailed } from './journal-writer.ts'
@@ -56,8 +56,12 @@ export class JournalStore implements MessageStore {
   #isOpen: boolean
   #closing: Promise<void> | undefined
 
-  /** `syncMs`: frames are flushed so long after they were written, by a disk whose commits do not; 0: with each commit. */
-  constructor(disk: Disk, clock: Clock, sizes: JournalSizes = defaultJournalSizes, syncMs = 0) {
+  constructor(
+    disk: Disk,
+    clock: Clock,
+    sizes: JournalSizes = defaultJournalSizes,
+    { syncMs, patienceMs }: JournalTimes = defaultJournalTimes,
+  ) {
     this.#disk = disk
     this.#sizes = sizes
     this.#segments = new Segments(disk, sizes)
@@ -67,7 +71,7 @@ export class JournalStore implements MessageStore {
       failed: (error) => this.#writer.fail(error),
     })
     this.#index = new JournalIndex(this.#segments, cache)
-    this.#writer = new JournalWriter(disk, clock, this.#segments, sizes, {
+    this.#writer = new JournalWriter(disk, clock, this.#segments, sizes, patienceMs, {
       flown: (frame) => this.#flown(frame),
       failed: (error) => {
         this.#stop()

@@ -62,7 +62,14 @@ export class JournalWriter {
   #onIdle: (() => void)[]
   #onLanded: (() => void)[]
 
-  constructor(disk: Disk, clock: Clock, segments: Segments, sizes: JournalSizes, events: WriterEvents) {
+  constructor(
+    disk: Disk,
+    clock: Clock,
+    segments: Segments,
+    sizes: JournalSizes,
+    patienceMs: number,
+    events: WriterEvents,
+  ) {
     this.epoch = 1
     this.nextFrame = 1
     this.#disk = disk
@@ -70,7 +77,7 @@ export class JournalWriter {
     this.#segments = segments
     this.#sizes = sizes
     this.#events = events
-    this.#patience = new Patience(clock, sizes.patientBytes, () => this.#pump())
+    this.#patience = new Patience(clock, sizes.patientBytes, patienceMs, () => this.#pump())
     this.#pending = []
     this.#pendingBytes = 0
     const encoder = new MessageEncoder()

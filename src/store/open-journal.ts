@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type Clock, systemClock } from '../clock.ts'
 import { BrokerError } from '../errors.ts'
 import { JournalCopy } from './journal-copy.ts'
-import { defaultJournalSizes } from './journal-limits.ts'
+import { defaultJournalSizes, defaultJournalTimes, type JournalTimes } from './journal-limits.ts'
 import { JournalStore } from './journal-store.ts'
 import { type Holder, StoreLock } from './lock.ts'
 import { BestLane } from './log/best-lane.ts'
@@ -25,8 +25,7 @@ export interface JournalOptions {
   readonly clock: Clock
   /** True: wait while another process has the folder. */
   readonly waits: boolean
-  /** Frames are flushed so long after they were written; 0: with each commit. */
-  readonly syncMs: number
+  readonly times: JournalTimes
   /** Told why the journal has no thread of its own, if it has none. */
   readonly onPooled?: (cause: Error) => void
 }
@@ -51,10 +50,10 @@ export async function journalAt(
   path: string,
   clock: Clock,
   onClosed: () => Promise<void>,
-  { syncMs = 0, onPooled = () => undefined }: Partial<Pick<JournalOptions, 'syncMs' | 'onPooled'>> = {},
+  { times = defaultJournalTimes, onPooled = () => undefined }: Partial<Pick<JournalOptions, 'times' | 'onPooled'>> = {},
 ): Promise<JournalStore> {
-  const disk = await FileDisk.open(path, new BestLane(syncMs === 0, onPooled), onClosed)
-  return new JournalStore(disk, clock, defaultJournalSizes, syncMs)
+  const disk = await FileDisk.open(path, new BestLane(times.syncMs === 0, onPooled), onClosed)
+  return new JournalStore(disk, clock, defaultJournalSizes, times)
 }
 
 /** What is to be said of a data folder, by whoever holds its lock, if an import into it was killed; undefined: nothing. */

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../clock.ts'
 import { RecordType } from './frame.ts'
 import type { JournalBatch } from './journal-batch.ts'
-import { patienceMs, restMsMax, restMsMin, sampleMsMax, sampleRestMs } from './journal-limits.ts'
+import { restMsMax, restMsMin, sampleMsMax, sampleRestMs } from './journal-limits.ts'
 import type { CommitDone, OwnerId } from './store.ts'
 
 /** What waits to be written. */
@@ -36,6 +36,7 @@ interface Sample {
 export class Patience {
   readonly #clock: Clock
   readonly #bytesMin: number
+  readonly #msMax: number
   readonly #wake: () => void
   #sample: Sample | undefined
   /** When the next one is taken at the earliest. */
@@ -48,9 +49,10 @@ export class Patience {
   #timer: Timer | undefined
 
   /** `bytesMin`: less than this is written at once. `wake`: is called when what waits may wait no longer. */
-  constructor(clock: Clock, bytesMin: number, wake: () => void) {
+  constructor(clock: Clock, bytesMin: number, msMax: number, wake: () => void) {
     this.#clock = clock
     this.#bytesMin = bytesMin
+    this.#msMax = msMax
     this.#wake = wake
     this.#sample = undefined
     this.#sampleAt = 0
@@ -87,7 +89,7 @@ export class Patience {
     this.#sample = undefined
     const now = this.#clock.now()
     this.#sampleAt = now + sampleRestMs
-    this.#isPrompt = now - sample.since < patienceMs && (!sample.isSafe || now >= this.#tryAt)
+    this.#isPrompt = now - sample.since < this.#msMax && (!sample.isSafe || now >= this.#tryAt)
     if (this.#isPrompt && sample.isSafe) this.#tryAt = now + restMsMax
   }
 
@@ -96,9 +98,9 @@ export class Patience {
     const { batch, since } = waiting
     if (batch.openBytes < this.#bytesMin || batch.isPressing) return false
     const now = this.#clock.now()
-    const leftMs = since + patienceMs - now
+    const leftMs = since + this.#msMax - now
     // Time may have been set back.
-    if (leftMs > 0 && leftMs <= patienceMs) {
+    if (leftMs > 0 && leftMs <= this.#msMax) {
       if (!this.#isPrompt || now < this.#restUntil || this.#isOverdue(now)) return false
       waiting.hasWaited = true
       this.#arm(leftMs)
@@ -124,7 +126,7 @@ export class Patience {
 
   /** The sample has taken longer than anything may wait. */
   #isOverdue(now: number): boolean {
-    return this.#sample !== undefined && now - this.#sample.since >= patienceMs
+    return this.#sample !== undefined && now - this.#sample.since >= this.#msMax
   }
 
   /** Senders wait for their confirms, and the process must live to send them. */

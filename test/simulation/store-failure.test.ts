@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { BrokerError } from '../../src/errors.ts'
+import { defaultJournalTimes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { DiskFile, Flushed } from '../../src/store/log/disk.ts'
 import type { OwnerId } from '../../src/store/store.ts'
@@ -67,7 +68,7 @@ interface Scene {
 
 async function sceneOf<D extends SimulatedDisk>(disk: D, syncMs = 0): Promise<Scene & { disk: D }> {
   const clock = new VirtualClock()
-  const store = new JournalStore(disk, clock, sizes, syncMs)
+  const store = new JournalStore(disk, clock, sizes, { ...defaultJournalTimes, syncMs })
   const failures: BrokerError[] = []
   store.onFailure = (error) => failures.push(error)
   const [found] = await store.open(testFormats)

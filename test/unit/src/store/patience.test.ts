@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { JournalTimes } from '../../../../src/store/journal-limits.ts'
 import { JournalStore } from '../../../../src/store/journal-store.ts'
 import type { OwnerId, WriteBatch } from '../../../../src/store/store.ts'
 import { patientSizes } from '../../../support/crash.ts'
@@ -24,17 +25,17 @@ class Scene {
   #owner: OwnerId
   #sequence: number
 
-  private constructor() {
+  private constructor(times?: JournalTimes) {
     this.disk = new FailingDisk()
     this.clock = new VirtualClock()
-    this.store = new JournalStore(this.disk, this.clock, patientSizes)
+    this.store = new JournalStore(this.disk, this.clock, patientSizes, times)
     this.told = []
     this.#owner = 0
     this.#sequence = 0
   }
 
-  static async open(): Promise<Scene> {
-    const scene = new Scene()
+  static async open(times?: JournalTimes): Promise<Scene> {
+    const scene = new Scene(times)
     await scene.store.open(testFormats)
     const batch = scene.store.batch()
     scene.#owner = batch.define({ kind: 'queue', name: 'q', settings: {} })
@@ -44,8 +45,8 @@ class Scene {
   }
 
   /** With a consumer that has just accepted what was put. */
-  static async prompt(): Promise<Scene> {
-    const scene = await Scene.open()
+  static async prompt(times?: JournalTimes): Promise<Scene> {
+    const scene = await Scene.open(times)
     const range = scene.put('sample')
     await scene.rest()
     scene.accept('sample accepted', range)
@@ -111,6 +112,13 @@ describe('nothing waits', () => {
       scene.clock.advance(1_100)
     }
     expect(scene.told).toEqual(['0', '1', '2', '3', '4'])
+  })
+
+  test('if it may for 0 ms', async () => {
+    const scene = await Scene.prompt({ syncMs: 0, patienceMs: 0 })
+    scene.put('written')
+    await scene.rest()
+    expect(scene.told).toEqual(['written'])
   })
 
   test('for consumers that take longer than it may', async () => {
