@@ -108,6 +108,8 @@ export class Consumer implements ClientEvents, Committable {
   }
 
   /** Called once a turn: tells the producers how far the consumers are. */
+  poll(): void {}
+
   commit(): void {
     if (this.#reported === this.#ledger.received) return
     this.#reported = this.#ledger.received

@@ -9,6 +9,8 @@ export interface Dispatchable {
 export interface Committable {
   /** It has been given so much that it does not wait for more. */
   readonly isFull: boolean
+  /** Hears of commits that are done; to be called between two pieces of work that would put that off. */
+  poll(): void
   commit(): void
 }
 
@@ -61,11 +63,13 @@ export class Turn {
   }
 
   /**
-   * Input of one peer has been read and dealt with. If it leaves much to commit the turn does not wait for the input of all others,
+   * Input of one peer has been read and dealt with. Commits that are done and much to commit do not wait for the input of all others,
    * so that the disk and the peers have something to do meanwhile.
    */
   inputRead(): void {
-    if (!this.#isRunning && this.#committables.some(({ isFull }) => isFull)) this.run()
+    if (this.#isRunning) return
+    if (this.#committables.some(({ isFull }) => isFull)) this.run()
+    else this.#poll()
   }
 
   /** Counts one message that goes by its queue; false: there have been enough of them since the last turn. */
@@ -105,6 +109,7 @@ export class Turn {
   run(): void {
     this.#isRunning = true
     this.#handOvers = 0
+    this.#poll()
     const dispatchables = this.#dispatchables
     this.#dispatchables = []
     for (const dispatchable of dispatchables) {
@@ -119,5 +124,9 @@ export class Turn {
       flushable.flush()
     }
     this.#isRunning = false
+  }
+
+  #poll(): void {
+    for (const committable of this.#committables) committable.poll()
   }
 }

@@ -72,6 +72,10 @@ export class Commits implements Committable {
     return this.#batch.bytes >= batchBytesMax
   }
 
+  poll(): void {
+    if (this.#doneCommit < this.#lastCommit) this.#store.poll()
+  }
+
   /** The batch of this turn. */
   get batch(): WriteBatch {
     this.#turn.mark()

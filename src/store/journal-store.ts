@@ -170,6 +170,10 @@ export class JournalStore implements MessageStore {
     this.#writer.commit(batch, done)
   }
 
+  poll(): void {
+    this.#disk.poll()
+  }
+
   async read(
     id: OwnerId,
     priority: number,

@@ -80,6 +80,8 @@ export class MemoryStore implements MessageStore {
     })
   }
 
+  poll(): void {}
+
   read(owner: OwnerId, priority: number, after: number, count: number): Promise<readonly StoredEntry[]> {
     const found: StoredEntry[] = []
     for (const [sequence, held] of this.#owners.get(owner)?.entries ?? []) {

@@ -92,6 +92,8 @@ export interface MessageStore {
    * for good by then need not become durable.
    */
   commit(batch: WriteBatch, done: CommitDone): void
+  /** Calls back now for commits that are done, where the event loop would get to them only later. */
+  poll(): void
   /**
    * Up to `count` entries of an owner and priority after a sequence, in the order of sequences; fewer only at the end.
    * `onUnreadable` is told, before the promise resolves, of each that is damaged: it has left the owner, and is not among them.

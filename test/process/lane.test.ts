@@ -64,3 +64,39 @@ test('a lane that is closed while its thread is at work closes, and the process 
     rmSync(folder, { recursive: true })
   }
 })
+
+test('a commit that is done is heard of at once by asking, and once only', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-lane-'))
+  const script = `
+    import { openSync, readFileSync } from 'node:fs'
+    const { WorkerLane } = await import(${JSON.stringify(lane)})
+    const [file] = process.argv.slice(2)
+    const lane = new WorkerLane()
+    const memory = lane.allocate(4)
+    const fd = openSync(file, 'w')
+    lane.poll()
+    let heard = 0
+    // Each is asked about until it is done, without a return to the event loop; every third one the event loop tells of.
+    for (let count = 1; count <= 300; count += 1) {
+      memory.writeUInt32LE(count)
+      if (count % 3 === 0) await new Promise((resolve) => lane.commit(fd, memory, 4, 0, () => resolve((heard += 1))))
+      else {
+        lane.commit(fd, memory, 4, 0, () => { heard += 1 })
+        if (heard !== count - 1) throw new Error('told before commit had returned')
+        while (heard < count) lane.poll()
+      }
+      if (readFileSync(file).readUInt32LE() !== count) throw new Error('not written')
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    console.log('heard', heard)
+    await lane.close()
+  `
+  const file = join(folder, 'script.mjs')
+  writeFileSync(file, script)
+  try {
+    const run = spawnSync(process.execPath, [file, join(folder, 'frames')], { encoding: 'utf8', timeout: 20_000 })
+    expect(run).toMatchObject({ stdout: 'heard 300\n', stderr: '', status: 0 })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})

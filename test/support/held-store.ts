@@ -77,6 +77,10 @@ export class HeldStore implements MessageStore {
     if (!this.isHeld) this.letGo()
   }
 
+  poll(): void {
+    this.inner.poll()
+  }
+
   read(...given: Parameters<MessageStore['read']>): ReturnType<MessageStore['read']> {
     return this.inner.read(...given)
   }

@@ -56,6 +56,8 @@ export class SimulatedDisk implements Disk {
   crashAfter: number
   isCrashed: boolean
   #operations: number
+  #polls: number
+  #commit: { readonly content: Content; readonly flushed: Flushed } | undefined
   readonly #names: Map<string, Content>
   readonly #flushedNames: Map<string, Content>
 
@@ -63,6 +65,8 @@ export class SimulatedDisk implements Disk {
     this.crashAfter = Number.POSITIVE_INFINITY
     this.isCrashed = false
     this.#operations = 0
+    this.#polls = 0
+    this.#commit = undefined
     this.#names = names
     this.#flushedNames = new Map(flushedNames)
   }
@@ -127,9 +131,13 @@ export class SimulatedDisk implements Disk {
   /** Counts an operation; never resolves once the power is gone. */
   async operation(): Promise<void> {
     await Promise.resolve()
+    this.#count()
+    if (this.isCrashed) await new Promise(() => undefined)
+  }
+
+  #count(): void {
     this.#operations += 1
     if (this.#operations >= this.crashAfter) this.isCrashed = true
-    if (this.isCrashed) await new Promise(() => undefined)
   }
 
   list(): Promise<readonly string[]> {
@@ -208,12 +216,32 @@ export class SimulatedDisk implements Disk {
     if (!(file instanceof SimulatedFile)) throw new Error('a file of another disk')
     const { content } = file
     write(content, { offset, bytes: Buffer.from(memory.subarray(0, bytes)) })
-    void this.operation()
-      .then(() => {
-        flush(content)
-        return this.operation()
-      })
-      .then(() => flushed())
+    const commit = { content, flushed }
+    this.#commit = commit
+    void this.operation().then(async () => {
+      if (this.#commit !== commit) return
+      flush(content)
+      await this.operation()
+      if (this.#commit === commit) this.#committed()
+    })
+  }
+
+  /** Every other time the commit under way is done, unless the power goes meanwhile. */
+  poll(): void {
+    this.#polls += 1
+    const commit = this.#commit
+    if (commit === undefined || this.isCrashed || this.#polls % 2 === 0) return
+    this.#count()
+    if (this.isCrashed) return
+    flush(commit.content)
+    this.#count()
+    if (!this.isCrashed) this.#committed()
+  }
+
+  #committed(): void {
+    const commit = this.#commit
+    this.#commit = undefined
+    commit?.flushed()
   }
 
   async flush(file: DiskFile): Promise<void> {

@@ -43,6 +43,10 @@ export class BestLane implements CommitLane {
     })
   }
 
+  poll(): void {
+    this.#lane.poll()
+  }
+
   close(): Promise<void> {
     return this.#lane.close()
   }

@@ -36,6 +36,8 @@ export interface Disk {
   allocate(bytes: number): Buffer
   /** Writes the first `bytes` of memory that `allocate` gave, and flushes. One at a time. */
   commit(file: DiskFile, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void
+  /** Tells now of a commit that is done, where its caller would hear of it only when the event loop gets to it. */
+  poll(): void
   /** Flushes what commits and recovery left of a file. */
   flush(file: DiskFile): Promise<void>
   /** Bytes that are free on the device. */

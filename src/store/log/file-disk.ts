@@ -111,6 +111,10 @@ export class FileDisk implements Disk {
     this.#lane.commit(file.handle.fd, memory, bytes, offset, flushed)
   }
 
+  poll(): void {
+    this.#lane.poll()
+  }
+
   async flush(file: DiskFile): Promise<void> {
     if (!(file instanceof RealFile)) throw new Error('a file of another disk')
     await file.handle.datasync()

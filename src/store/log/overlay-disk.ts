@@ -132,6 +132,8 @@ export class OverlayDisk implements Disk {
     this.write(file, memory.subarray(0, bytes), offset).then(() => flushed(), flushed)
   }
 
+  poll(): void {}
+
   flush(): Promise<void> {
     return Promise.resolve()
   }

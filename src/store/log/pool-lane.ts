@@ -24,6 +24,9 @@ export class PoolLane implements CommitLane {
     })
   }
 
+  /** What the pool has done only the event loop knows. */
+  poll(): void {}
+
   close(): Promise<void> {
     return Promise.resolve()
   }

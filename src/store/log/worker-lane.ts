@@ -16,6 +16,8 @@ export class WorkerLane implements CommitLane {
   readonly #worker: Worker
   #allocated: number
   #isClosed: boolean
+  /** How many commits there have been. */
+  #commits: number
   /** Whom the commit under way is to tell, and why the thread can commit no more. */
   #flushed: Flushed | undefined
   #death: Error | undefined
@@ -27,6 +29,7 @@ export class WorkerLane implements CommitLane {
     this.#words[Word.flushes] = flushes ? 1 : 0
     this.#allocated = 0
     this.#isClosed = false
+    this.#commits = 0
     this.#flushed = undefined
     this.#death = undefined
     this.#worker = new Worker(
@@ -58,6 +61,7 @@ export class WorkerLane implements CommitLane {
       queueMicrotask(() => flushed(death))
       return
     }
+    this.#commits += 1
     this.#flushed = flushed
     const words = this.#words
     words[Word.fd] = fd
@@ -69,7 +73,11 @@ export class WorkerLane implements CommitLane {
     Atomics.notify(words, Word.state)
     // Waiting on shared memory alone would not keep the process from ending.
     this.#worker.ref()
-    this.#await()
+    this.#await(this.#commits)
+  }
+
+  poll(): void {
+    if (this.#flushed !== undefined && this.#turn === Turn.done) this.#finish(this.#flushed)
   }
 
   async close(): Promise<void> {
@@ -80,19 +88,24 @@ export class WorkerLane implements CommitLane {
     await this.#worker.terminate()
   }
 
-  #await(): void {
-    const wait = Atomics.waitAsync(this.#words, Word.state, Turn.work)
-    if (wait.async) void wait.value.then(() => this.#finish())
-    else queueMicrotask(() => this.#finish())
+  get #turn(): number {
+    return Atomics.load(this.#words, Word.state)
   }
 
-  #finish(): void {
-    const flushed = this.#flushed
-    if (flushed === undefined) return
-    if (Atomics.load(this.#words, Word.state) === Turn.work) {
-      this.#await()
-      return
+  /** Hears of the end of that commit from the event loop, unless {@link poll} has been told of it before. */
+  #await(commit: number): void {
+    const heard = (): void => {
+      if (this.#flushed === undefined || commit !== this.#commits) return
+      const turn = this.#turn
+      if (turn === Turn.work) this.#await(commit)
+      else if (turn === Turn.done) this.#finish(this.#flushed)
     }
+    const wait = Atomics.waitAsync(this.#words, Word.state, Turn.work)
+    if (wait.async) void wait.value.then(heard)
+    else queueMicrotask(heard)
+  }
+
+  #finish(flushed: Flushed): void {
     this.#flushed = undefined
     // Whoever closes the lane waits for the thread's end, which the process must live to see.
     if (!this.#isClosed) this.#worker.unref()

@@ -49,7 +49,7 @@ describe('a turn', () => {
   test('dispatches what is marked, then commits, then flushes, each once', () => {
     const scene = new Scene()
     const [queue, wire] = [scene.queue('a'), scene.wire('w')]
-    scene.turn.attach({ isFull: false, commit: () => scene.events.push('commit') })
+    scene.turn.attach({ isFull: false, poll: () => undefined, commit: () => scene.events.push('commit') })
     scene.turn.markFlush(wire)
     scene.turn.markDispatch(queue)
     scene.turn.markDispatch(queue)
@@ -101,6 +101,7 @@ describe('a turn', () => {
     const scene = new Scene()
     const committable = {
       isFull: false,
+      poll: () => undefined,
       commit: () => {
         scene.events.push('commit')
         scene.turn.inputRead()
@@ -122,11 +123,28 @@ describe('a turn', () => {
     expect(scene.run()).toEqual(['dispatch b', 'commit'])
   })
 
+  test('hears of commits that are done before it begins, and whenever input has been read, but not from within itself', () => {
+    const scene = new Scene()
+    scene.turn.attach({
+      isFull: false,
+      poll: () => scene.events.push('poll'),
+      commit: () => {
+        scene.events.push('commit')
+        scene.turn.inputRead()
+      },
+    })
+    scene.turn.inputRead()
+    expect(scene.events.splice(0)).toEqual(['poll'])
+    scene.turn.markDispatch(scene.queue('a'))
+    expect(scene.run()).toEqual(['poll', 'dispatch a', 'commit'])
+  })
+
   test('runs by itself in a later iteration of the event loop', async () => {
     const turn = new Turn()
     let committed = 0
     turn.attach({
       isFull: false,
+      poll: () => undefined,
       commit: () => {
         committed += 1
       },
