@@ -20,6 +20,7 @@ import { Address, type AddressKind } from '../address.ts'
 import { type ContentFormat, Message, MessageSource } from '../message.ts'
 import { isTyped, type Value } from '../value.ts'
 import { ValueReader, ValueWriter } from '../value-codec.ts'
+import { Stencil } from './copy.ts'
 
 const fixedBytes = 44
 const flagDurable = 1
@@ -32,7 +33,7 @@ const additionsName = ''
 interface Envelope {
   readonly address: Address
   readonly format: ContentFormat
-  readonly bytes: Uint8Array
+  readonly stencil: Stencil
 }
 
 /** Writes messages. Remembers what messages of one source have in common, which is most of what is not content. */
@@ -49,7 +50,7 @@ export class MessageEncoder {
 
   /** Bytes that {@link write} takes. */
   size(message: Message): number {
-    let bytes = fixedBytes + this.#envelope(message).bytes.length + message.content.length
+    let bytes = fixedBytes + this.#envelope(message).length + message.content.length
     if (message.groupId !== undefined) bytes += 4 + Buffer.byteLength(message.groupId)
     if (hasAnnotations(message)) bytes += 4 + annotationBytes(message).length
     return bytes
@@ -57,7 +58,7 @@ export class MessageEncoder {
 
   /** Writes the message at `at`, but for its content, into memory of which `view` is one. Returns where it ends. */
   write(message: Message, memory: Buffer, view: DataView, at: number): number {
-    const envelope = this.#envelope(message).bytes
+    const envelope = this.#envelope(message)
     const { groupId } = message
     const isAnnotated = hasAnnotations(message)
     const flags =
@@ -74,8 +75,7 @@ export class MessageEncoder {
     view.setFloat64(at + 28, message.number, true)
     view.setUint32(at + 36, message.bodyOffset, true)
     view.setUint32(at + 40, envelope.length, true)
-    memory.set(envelope, at + fixedBytes)
-    let end = at + fixedBytes + envelope.length
+    let end = envelope.copyInto(view, at + fixedBytes)
     if (groupId !== undefined) {
       const bytes = memory.write(groupId, end + 4)
       view.setUint32(end, bytes, true)
@@ -90,16 +90,16 @@ export class MessageEncoder {
     return end
   }
 
-  #envelope(message: Message): Envelope {
+  #envelope(message: Message): Stencil {
     const { source, address, format } = message
     let found = this.#lastSource === source ? this.#lastEnvelope : this.#envelopes.get(source)
     if (found === undefined || found.address !== address || found.format !== format) {
-      found = { address, format, bytes: envelopeBytes(message) }
+      found = { address, format, stencil: new Stencil(envelopeBytes(message)) }
       this.#envelopes.set(source, found)
     }
     this.#lastSource = source
     this.#lastEnvelope = found
-    return found
+    return found.stencil
   }
 }
 
