@@ -84,19 +84,13 @@ export interface FrameHeader {
   readonly digest: number
 }
 
-/**
- * Ends the block from `at` to `end`, whose records are in place: writes its length and its CRC. `digest`: that of the blocks before
- * it, 0 if there are none. Returns the digest with it.
- */
-export function sealBlock(memory: Buffer, at: number, end: number, segment: number, digest: number): number {
+/** Ends the block from `at` to `end`, whose records are in place. */
+export function endBlock(memory: Buffer, at: number, end: number): void {
   memory.writeUInt32LE(end - at, at)
-  const crc = blockCrc(memory, at, end, segment)
-  memory.writeUInt32LE(crc, at + 4)
-  return mix(digest, crc)
 }
 
 /** Writes the header of a frame whose blocks are in place. */
-export function sealFrame(memory: Buffer, header: FrameHeader): void {
+export function writeFrameHeader(memory: Buffer, header: Omit<FrameHeader, 'digest'>): void {
   memory.writeUInt32LE(magic, 0)
   memory.writeUInt32LE(header.bytes, 4)
   memory.writeUInt32LE(header.recordCount, 12)
@@ -105,8 +99,22 @@ export function sealFrame(memory: Buffer, header: FrameHeader): void {
   writeNumber(memory, 24, header.number)
   memory.writeUInt16LE(formatVersion, 32)
   memory.writeUInt16LE(header.continues ? frameContinues : 0, 34)
-  memory.writeUInt32LE(header.digest, 36)
-  memory.writeUInt32LE(crc32(memory.subarray(12, frameHeaderBytes)), 8)
+}
+
+/** Makes the CRCs and the digest of a frame that is complete but for them. Throws a RangeError if `frame` is none. */
+export function sealFrame(frame: Buffer): void {
+  const segment = frame.readUInt32LE(20)
+  let digest = 0
+  for (let block = frameHeaderBytes; block < frame.length; ) {
+    const next = block + frame.readUInt32LE(block)
+    if (next <= block || next > frame.length) throw new RangeError(`there is no block of a frame at ${block}`)
+    const crc = blockCrc(frame, block, next, segment)
+    frame.writeUInt32LE(crc, block + 4)
+    digest = mix(digest, crc)
+    block = next
+  }
+  frame.writeUInt32LE(digest, 36)
+  frame.writeUInt32LE(crc32(frame.subarray(12, frameHeaderBytes)), 8)
 }
 
 /**

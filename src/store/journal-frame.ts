@@ -3,12 +3,12 @@ import { copyInto } from './copy.ts'
 import {
   blockBytes,
   blockHeaderBytes,
+  endBlock,
   frameHeaderBytes,
   RecordType,
   recordHeaderBytes,
-  sealBlock,
-  sealFrame,
   stateIsRemoved,
+  writeFrameHeader,
   writeRecord,
 } from './frame.ts'
 import type { Change, StateChange } from './journal-batch.ts'
@@ -56,8 +56,6 @@ export class JournalFrame {
   #at: number
   /** Where the block starts that records are added to; 0 if there is none. */
   #block: number
-  /** Of the blocks before that one. */
-  #digest: number
   #capacity: number
   /** The put that another one right behind it may refer to. */
   #lastMessage: Message | undefined
@@ -82,7 +80,6 @@ export class JournalFrame {
     this.recordCount = 0
     this.#at = frameHeaderBytes
     this.#block = 0
-    this.#digest = 0
     this.#capacity = 0
     this.#lastMessage = undefined
     this.#lastNumber = 0
@@ -118,7 +115,6 @@ export class JournalFrame {
     this.recordCount = 0
     this.#at = frameHeaderBytes
     this.#block = 0
-    this.#digest = 0
     this.#capacity = Math.min(place.room, this.memory.length)
     this.#lastMessage = undefined
   }
@@ -133,13 +129,12 @@ export class JournalFrame {
   /** Marks a point to come back to when a batch turns out not to fit. */
   mark(): FrameMark {
     const { recordCount, changes } = this
-    return { at: this.#at, block: this.#block, digest: this.#digest, recordCount, changes: changes.length }
+    return { at: this.#at, block: this.#block, recordCount, changes: changes.length }
   }
 
   rewind(mark: FrameMark): void {
     this.#at = mark.at
     this.#block = mark.block
-    this.#digest = mark.digest
     this.recordCount = mark.recordCount
     this.changes.length = mark.changes
     for (const index of this.parts.keys()) if (index >= mark.changes) this.parts.delete(index)
@@ -202,13 +197,13 @@ export class JournalFrame {
     return true
   }
 
-  /** Writes the header. Returns the length of the whole. */
-  seal(epoch: number, number: number): number {
+  /** Writes the header; the disk seals it. Returns the length of the whole. */
+  finish(epoch: number, number: number): number {
     const { id: segment } = this.#placed().segment
     const { recordCount, continues } = this
     this.number = number
     this.#endBlock()
-    sealFrame(this.memory, { bytes: this.#at, recordCount, epoch, segment, number, continues, digest: this.#digest })
+    writeFrameHeader(this.memory, { bytes: this.#at, recordCount, epoch, segment, number, continues })
     return this.#at
   }
 
@@ -274,10 +269,8 @@ export class JournalFrame {
     return writeRecord(this.#view, start, type, change, start - this.#block, payloadBytes)
   }
 
-  /** Its CRC is made as soon as it is full, mostly while the frame before is being flushed. */
   #endBlock(): void {
-    if (this.#block === 0) return
-    this.#digest = sealBlock(this.memory, this.#block, this.#at, this.#placed().segment.id, this.#digest)
+    if (this.#block !== 0) endBlock(this.memory, this.#block, this.#at)
   }
 
   #note(change: Change, location: Location, bytes: number, parts?: readonly Part[]): void {
@@ -315,7 +308,6 @@ function stateBytes({ key, value }: StateChange): number {
 export interface FrameMark {
   readonly at: number
   readonly block: number
-  readonly digest: number
   readonly recordCount: number
   readonly changes: number
 }

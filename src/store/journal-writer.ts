@@ -169,7 +169,7 @@ export class JournalWriter {
   #send(frame: JournalFrame): void {
     const { place } = frame
     if (place === undefined) throw new Error('the frame has no place')
-    const bytes = frame.seal(this.epoch, this.nextFrame)
+    const bytes = frame.finish(this.epoch, this.nextFrame)
     place.segment.usedBytes = place.offset + bytes
     this.nextFrame += 1
     this.#isCommitting = true

@@ -4,19 +4,32 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-const lane = new URL('../../dist/src/store/log/worker-lane.js', import.meta.url).href
+/** What every script begins with: `frame` makes a frame of so many bytes, to be sealed, in memory of a lane. */
+const prelude = `
+    import { endBlock, isFrameIntact, readFrameHeader, writeFrameHeader } from ${moduleOf('frame.js')}
+    import { WorkerLane } from ${moduleOf('log/worker-lane.js')}
+    const frame = (memory, bytes, number) => {
+      writeFrameHeader(memory, { bytes, recordCount: 0, epoch: 1, segment: 1, number, continues: false })
+      if (bytes > 40) endBlock(memory, 40, bytes)
+    }`
+
+function moduleOf(file: string): string {
+  return JSON.stringify(new URL(`../../dist/src/store/${file}`, import.meta.url).href)
+}
 
 test('a commit is done while nothing in libuv’s pool gets on', () => {
   const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-lane-'))
-  const script = `
+  const script = `${prelude}
     import { execFileSync } from 'node:child_process'
     import { closeSync, open, openSync, stat } from 'node:fs'
-    const { WorkerLane } = await import(${JSON.stringify(lane)})
     const [folder] = process.argv.slice(2)
     const lane = new WorkerLane()
     const memory = lane.allocate(4096)
     const fd = openSync(folder + '/frames', 'w')
-    const commit = (at) => new Promise((resolve) => lane.commit(fd, memory, 4096, at * 4096, resolve))
+    const commit = (at) => new Promise((resolve) => {
+      frame(memory, 4096, at)
+      lane.commit(fd, memory, 4096, at * 4096, resolve)
+    })
     // The thread is there.
     await commit(0)
     // To open a pipe takes its thread until somebody opens the other end.
@@ -44,13 +57,14 @@ test('a commit is done while nothing in libuv’s pool gets on', () => {
 
 test('a lane that is closed while its thread is at work closes, and the process lives to see it', () => {
   const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-lane-'))
-  const script = `
+  const script = `${prelude}
     import { openSync } from 'node:fs'
-    const { WorkerLane } = await import(${JSON.stringify(lane)})
     const lane = new WorkerLane()
     const memory = lane.allocate(4 * 1024 * 1024)
     const fd = openSync(${JSON.stringify(join(folder, 'frames'))}, 'w')
-    await new Promise((resolve) => lane.commit(fd, memory, 1, 0, resolve))
+    frame(memory, 40, 1)
+    await new Promise((resolve) => lane.commit(fd, memory, 40, 0, resolve))
+    frame(memory, memory.length, 2)
     lane.commit(fd, memory, memory.length, 0, () => {})
     await lane.close()
     console.log('closed')
@@ -67,25 +81,26 @@ test('a lane that is closed while its thread is at work closes, and the process 
 
 test('a commit that is done is heard of at once by asking, and once only', () => {
   const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-lane-'))
-  const script = `
+  const script = `${prelude}
     import { openSync, readFileSync } from 'node:fs'
-    const { WorkerLane } = await import(${JSON.stringify(lane)})
     const [file] = process.argv.slice(2)
     const lane = new WorkerLane()
-    const memory = lane.allocate(4)
+    const memory = lane.allocate(64)
     const fd = openSync(file, 'w')
     lane.poll()
     let heard = 0
     // Each is asked about until it is done, without a return to the event loop; every third one the event loop tells of.
     for (let count = 1; count <= 300; count += 1) {
-      memory.writeUInt32LE(count)
-      if (count % 3 === 0) await new Promise((resolve) => lane.commit(fd, memory, 4, 0, () => resolve((heard += 1))))
+      frame(memory, 64, count)
+      if (count % 3 === 0) await new Promise((resolve) => lane.commit(fd, memory, 64, 0, () => resolve((heard += 1))))
       else {
-        lane.commit(fd, memory, 4, 0, () => { heard += 1 })
+        lane.commit(fd, memory, 64, 0, () => { heard += 1 })
         if (heard !== count - 1) throw new Error('told before commit had returned')
         while (heard < count) lane.poll()
       }
-      if (readFileSync(file).readUInt32LE() !== count) throw new Error('not written')
+      const written = readFileSync(file)
+      const header = readFrameHeader(written, 0)
+      if (header?.number !== count || !isFrameIntact(written, 0, header)) throw new Error('not written, or not sealed')
     }
     await new Promise((resolve) => setImmediate(resolve))
     console.log('heard', heard)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { BrokerError } from '../../src/errors.ts'
+import { sealFrame } from '../../src/store/frame.ts'
 import { defaultJournalTimes } from '../../src/store/journal-limits.ts'
 import { JournalStore } from '../../src/store/journal-store.ts'
 import type { DiskFile, Flushed } from '../../src/store/log/disk.ts'
@@ -54,7 +55,9 @@ class LazyDisk extends SimulatedDisk {
   }
 
   override commit(file: DiskFile, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
-    this.write(file, Buffer.from(memory.subarray(0, bytes)), offset).then(() => flushed())
+    const frame = memory.subarray(0, bytes)
+    sealFrame(frame)
+    this.write(file, frame, offset).then(() => flushed())
   }
 }
 

@@ -1,3 +1,4 @@
+import { sealFrame } from '../../src/store/frame.ts'
 import type { Disk, DiskFile, Flushed } from '../../src/store/log/disk.ts'
 
 const sectorBytes = 512
@@ -215,6 +216,7 @@ export class SimulatedDisk implements Disk {
   commit(file: DiskFile, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
     if (!(file instanceof SimulatedFile)) throw new Error('a file of another disk')
     const { content } = file
+    sealFrame(memory.subarray(0, bytes))
     write(content, { offset, bytes: Buffer.from(memory.subarray(0, bytes)) })
     const commit = { content, flushed }
     this.#commit = commit

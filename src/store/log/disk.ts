@@ -34,7 +34,7 @@ export interface Disk {
   readFile(name: string): Promise<Buffer>
   /** Memory from which {@link commit} can write without a copy. */
   allocate(bytes: number): Buffer
-  /** Writes the first `bytes` of memory that `allocate` gave, and flushes. One at a time. */
+  /** Seals the frame in the first `bytes` of memory that `allocate` gave, writes and flushes it. One at a time. */
   commit(file: DiskFile, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void
   /** Tells now of a commit that is done, where its caller would hear of it only when the event loop gets to it. */
   poll(): void

@@ -11,6 +11,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
+import { sealFrame } from '../frame.ts'
 import type { Disk, DiskFile, Flushed } from './disk.ts'
 import { RealFile } from './file-disk.ts'
 
@@ -129,7 +130,9 @@ export class OverlayDisk implements Disk {
   }
 
   commit(file: DiskFile, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
-    this.write(file, memory.subarray(0, bytes), offset).then(() => flushed(), flushed)
+    const frame = memory.subarray(0, bytes)
+    sealFrame(frame)
+    this.write(file, frame, offset).then(() => flushed(), flushed)
   }
 
   poll(): void {}

@@ -1,4 +1,5 @@
 import { fdatasync, write } from 'node:fs'
+import { sealFrame } from '../frame.ts'
 import type { CommitLane } from './commit-lane.ts'
 import type { Flushed } from './disk.ts'
 
@@ -16,9 +17,14 @@ export class PoolLane implements CommitLane {
   }
 
   commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+    sealFrame(memory.subarray(0, bytes))
+    this.#write(fd, memory, bytes, offset, flushed)
+  }
+
+  #write(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
     write(fd, memory, 0, bytes, offset, (error, written) => {
       if (error !== null) flushed(error)
-      else if (written < bytes) this.commit(fd, memory.subarray(written), bytes - written, offset + written, flushed)
+      else if (written < bytes) this.#write(fd, memory.subarray(written), bytes - written, offset + written, flushed)
       else if (this.#flushes) fdatasync(fd, (fault) => flushed(fault ?? undefined))
       else flushed()
     })

@@ -9,6 +9,7 @@ import {
   readBlocks,
   readFrameHeader,
   recordHeaderBytes,
+  sealFrame,
 } from '../../../../src/store/frame.ts'
 import { JournalBatch } from '../../../../src/store/journal-batch.ts'
 import { JournalFrame } from '../../../../src/store/journal-frame.ts'
@@ -25,7 +26,9 @@ function frameOf(fill: (batch: JournalBatch) => void, offset = 0): Buffer {
   const segment = { id: 7, file, usedBytes: 0, liveEntries: 0, liveBytes: 0 }
   frame.begin({ segment, offset, room: 512 * 1024 })
   for (const change of batch.changes) expect(frame.add(change)).toBe(true)
-  return Buffer.from(frame.memory.subarray(0, frame.seal(3, 2 ** 40 + 5)))
+  const bytes = Buffer.from(frame.memory.subarray(0, frame.finish(3, 2 ** 40 + 5)))
+  sealFrame(bytes)
+  return bytes
 }
 
 const sizes = [10, 100, 20_000, 5, 3_000, 40_000, 1, 2, 3, 9_000, 9_000, 9_000]
@@ -45,6 +48,14 @@ describe('a frame', () => {
       found.push(type === RecordType.put ? `${bytes.readDoubleLE(at)}` : 'same')
     })
     expect(found).toEqual(['0', 'same', '-1', 'same', '5'])
+  })
+
+  test('is sealed only if its blocks lead to its end', () => {
+    for (const length of [0, 7, 41, 2 ** 32 - 1]) {
+      const bytes = frameOf((batch) => batch.put(1, 1, messageOf({ body: 'x', durable: true }), 0))
+      bytes.writeUInt32LE(length, frameHeaderBytes)
+      expect(() => sealFrame(bytes)).toThrow(RangeError)
+    }
   })
 
   test('is read as it was written', () => {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readFrameHeader, writeFrameHeader } from '../../../../src/store/frame.ts'
 import type { DiskFile } from '../../../../src/store/log/disk.ts'
 import { OverlayDisk } from '../../../../src/store/log/overlay-disk.ts'
 
@@ -56,19 +57,21 @@ test('keeps a change to a file to itself, in whichever way it is made', async ()
   await withFile('a', async (file) => {
     await disk.write(file, Buffer.from('X'), 1)
     expect((await file.read(0, 10)).toString()).toBe('aXpha')
-    const memory = disk.allocate(4)
-    memory.write('YZ')
+    const memory = disk.allocate(64)
+    writeFrameHeader(memory, { bytes: 40, recordCount: 0, epoch: 3, segment: 7, number: 5, continues: false })
     await new Promise<void>((resolve, reject) => {
-      disk.commit(file, memory, 2, 3, (error) => (error === undefined ? resolve() : reject(error)))
+      disk.commit(file, memory, 40, 3, (error) => (error === undefined ? resolve() : reject(error)))
     })
+    expect(readFrameHeader(await file.read(3, 64), 0)).toMatchObject({ bytes: 40, epoch: 3, segment: 7, number: 5 })
+    await disk.truncate(file, 3)
   })
   await withFile('b', (file) => disk.truncate(file, 2))
-  expect([await text('a'), await text('b')]).toEqual(['aXpYZ', 'be'])
+  expect([await text('a'), await text('b')]).toEqual(['aXp', 'be'])
 })
 
 test('tells a commit that fails', async () => {
   const error = await new Promise<Error | undefined>((resolve) => {
-    disk.commit({ name: 'x' } as DiskFile, disk.allocate(1), 1, 0, resolve)
+    disk.commit({ name: 'x' } as DiskFile, disk.allocate(40).fill(0), 40, 0, resolve)
   })
   expect(error?.message).toBe('a file of another disk')
 })
