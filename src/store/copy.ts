@@ -10,7 +10,7 @@ export function copyInto(memory: Buffer, bytes: Uint8Array, at: number): void {
   else memory.fill(bytes, at, at + bytes.length)
 }
 
-/** Few bytes that are copied over and over: a third of the time of `set` if each time they are written as numbers. */
+/** Few bytes that are copied and compared over and over, as numbers: a third of the time of `set`. */
 export class Stencil {
   readonly length: number
   readonly #words: Int32Array
@@ -37,5 +37,19 @@ export class Stencil {
       end += 1
     }
     return end
+  }
+
+  /** Whether they are what is in the memory of a view from one place to another. */
+  isAt(view: DataView, at: number, end: number): boolean {
+    if (end - at !== this.length) return false
+    const words = this.#words
+    const rest = this.#rest
+    let next = at
+    for (let index = 0; index < words.length; index += 1) {
+      if (view.getInt32(next, true) !== words[index]) return false
+      next += 4
+    }
+    for (let index = 0; index < rest.length; index += 1) if (view.getUint8(next + index) !== rest[index]) return false
+    return true
   }
 }

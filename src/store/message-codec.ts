@@ -107,12 +107,10 @@ export class MessageEncoder {
 export class MessageDecoder {
   readonly #formats: (name: string) => ContentFormat | undefined
   /** The envelope of the last message, since neighbours in the log mostly share it. */
-  #lastBytes: Buffer
   #last: DecodedEnvelope | undefined
 
   constructor(formats: (name: string) => ContentFormat | undefined) {
     this.#formats = formats
-    this.#lastBytes = Buffer.alloc(0)
     this.#last = undefined
   }
 
@@ -123,7 +121,7 @@ export class MessageDecoder {
   read(bytes: Buffer, view: DataView, at: number, end: number, content?: Buffer): Message {
     const flags = view.getUint8(at)
     const envelopeEnd = at + fixedBytes + view.getUint32(at + 40, true)
-    const envelope = this.#envelope(bytes, at + fixedBytes, envelopeEnd)
+    const envelope = this.#envelope(bytes, view, at + fixedBytes, envelopeEnd)
     let rest = envelopeEnd
     let groupId: string | undefined
     if ((flags & flagGroup) !== 0) {
@@ -156,15 +154,16 @@ export class MessageDecoder {
     })
   }
 
-  #envelope(bytes: Buffer, at: number, end: number): DecodedEnvelope {
+  #envelope(bytes: Buffer, view: DataView, at: number, end: number): DecodedEnvelope {
     const last = this.#last
-    if (last !== undefined && isSame(bytes, at, end, this.#lastBytes)) return last
+    if (last?.stencil.isAt(view, at, end)) return last
     const envelope = Buffer.from(bytes.subarray(at, end))
     const reader = new ValueReader(envelope)
     const [formatName, kind, name, idPrefix, clientId, principal] = Array.from({ length: 6 }, () => reader.read())
     const format = this.#formats(String(formatName))
     if (format === undefined) throw new Error(`a stored message has the unknown format "${String(formatName)}"`)
     const decoded: DecodedEnvelope = {
+      stencil: new Stencil(envelope),
       address: Address.must(kind as AddressKind, String(name)),
       format,
       source: new MessageSource(
@@ -173,20 +172,13 @@ export class MessageDecoder {
         String(principal),
       ),
     }
-    this.#lastBytes = envelope
     this.#last = decoded
     return decoded
   }
 }
 
-/** Without a view for each message. */
-function isSame(bytes: Buffer, at: number, end: number, other: Buffer): boolean {
-  if (end - at !== other.length) return false
-  for (let index = 0; index < other.length; index += 1) if (bytes[at + index] !== other[index]) return false
-  return true
-}
-
 interface DecodedEnvelope {
+  readonly stencil: Stencil
   readonly address: Address
   readonly format: ContentFormat
   readonly source: MessageSource

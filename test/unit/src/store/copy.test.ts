@@ -26,10 +26,23 @@ test('a stencil copies the bytes it was made of, and nothing beside them', () =>
       expect(stencil.length).toBe(length)
       const memory = new SharedArrayBuffer(1024)
       expect(stencil.copyInto(new DataView(memory), at)).toBe(at + length)
+      expect(stencil.isAt(new DataView(memory), at, at + length)).toBe(true)
+      expect(stencil.isAt(new DataView(memory), at, at + length + 1)).toBe(false)
       expect([...new Uint8Array(memory)]).toEqual([
         ...new Uint8Array(at),
         ...bytesOf(length),
         ...new Uint8Array(1024 - at - length),
       ])
     }
+})
+
+test('a stencil is not found where any byte of it is another one', () => {
+  for (const length of [1, 3, 4, 5, 41]) {
+    const stencil = new Stencil(bytesOf(length))
+    for (let index = 0; index < length; index += 1) {
+      const other = Buffer.from(bytesOf(length))
+      other[index] = (other[index] as number) ^ 0x80
+      expect(stencil.isAt(new DataView(other.buffer, other.byteOffset, length), 0, length)).toBe(false)
+    }
+  }
 })
