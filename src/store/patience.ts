@@ -21,6 +21,9 @@ interface Sample {
   readonly since: number
   /** Sequences of its messages by owner; not the batch, for that has the messages. */
   readonly sequences: ReadonlyMap<OwnerId, ReadonlySet<number>>
+  /** The lowest and the highest of all. */
+  readonly first: number
+  readonly last: number
   /** How many of them there are at which its open bytes become too few to wait for. */
   readonly openMin: number
   openCount: number
@@ -82,9 +85,12 @@ export class Patience {
   /** A consumer has accepted messages of an owner from one sequence to another. */
   accepted(owner: OwnerId, from: number, to: number): void {
     const sample = this.#sample
-    const sequences = sample?.sequences.get(owner)
-    if (sample === undefined || sequences === undefined) return
-    for (let sequence = from; sequence <= to; sequence += 1) if (sequences.has(sequence)) sample.openCount -= 1
+    if (sample === undefined || to < sample.first || from > sample.last) return
+    const sequences = sample.sequences.get(owner)
+    if (sequences === undefined) return
+    const end = Math.min(to, sample.last)
+    for (let sequence = Math.max(from, sample.first); sequence <= end; sequence += 1)
+      if (sequences.has(sequence)) sample.openCount -= 1
     if (sample.openCount > sample.openMin) return
     this.#sample = undefined
     const now = this.#clock.now()
@@ -144,14 +150,18 @@ export class Patience {
 
 function sampleOf(batch: JournalBatch, since: number, bytesMin: number): Sample {
   const sequences = new Map<OwnerId, Set<number>>()
+  let first = Number.POSITIVE_INFINITY
+  let last = 0
   let openCount = 0
   for (const { type, owner, sequence } of batch.changes) {
     if (type !== RecordType.put) continue
     const ofOwner = sequences.get(owner)
     if (ofOwner === undefined) sequences.set(owner, new Set([sequence]))
     else ofOwner.add(sequence)
+    first = Math.min(first, sequence)
+    last = Math.max(last, sequence)
     openCount += 1
   }
   const openMin = Math.floor((bytesMin / batch.openBytes) * openCount)
-  return { since, sequences, openMin, openCount, isSafe: false }
+  return { since, sequences, first, last, openMin, openCount, isSafe: false }
 }
