@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type FlowFigures, Generators, measureFlow, sumOf, type Trouble, troubleOf } from '../measure.ts'
 import { monotonicMs } from '../monotonic.ts'
 import type { PaceFigures } from '../pace.ts'
-import type { FlowPlan, Load } from '../plan.ts'
+import type { FlowPlan, Load, Produced } from '../plan.ts'
 import { Program, programFile, type Workplace } from '../processes.ts'
 import { Progress } from '../progress.ts'
 import type { FlowShape } from '../rows.ts'
@@ -184,22 +184,29 @@ export class BrokerJobs {
   /** In and out behind the backlog for a while, then all out. */
   async #deep(broker: Program, plan: FlowPlan, backlog: number, seconds: number): Promise<StoreResult> {
     const { producer, consumer } = this.#generators
-    const load: Load = { kind: 'timed', seconds }
-    const more: FlowPlan = { ...plan, load, firstSequence: backlog, unreceivedMax: backlog + plan.window * 2 }
-    await producer.ask({ kind: 'produce', plan: more }, 'ready')
+    const more: FlowPlan = { ...plan, unreceivedMax: backlog + plan.window * 2 }
+    const produce = async (firstSequence: number, forSeconds: number): Promise<Produced> => {
+      const load: Load = { kind: 'timed', seconds: forSeconds }
+      await producer.ask({ kind: 'produce', plan: { ...more, load, firstSequence } }, 'ready')
+      return await producer.ask({ kind: 'go' }, 'produced')
+    }
     await consumer.ask({ kind: 'consume', plan: more }, 'ready')
+    const warm = await produce(backlog, warmUpSeconds)
+    const firstSequence = warm.sent[0] ?? 0
     const progress = new Progress(plan.progressFile)
     const startMs = monotonicMs()
     const before = { received: progress.read(), usage: broker.usage() }
-    const produced = await producer.ask({ kind: 'go' }, 'produced')
-    const elapsedMs = monotonicMs() - startMs
+    const produced = await produce(firstSequence, seconds)
+    const endMs = monotonicMs()
+    const elapsedMs = endMs - startMs
     const after = { received: progress.read(), usage: broker.usage() }
     progress.close()
-    const sent = (produced.sent[0] ?? 0) - backlog
+    const sent = (produced.sent[0] ?? 0) - firstSequence
     const taken = after.received - before.received
     const inPerSecond = (sent * 1000) / elapsedMs
     const outPerSecond = (taken * 1000) / elapsedMs
     const consumed = await consumer.ask({ kind: 'expect', sent: produced.sent }, 'consumed')
+    const drainMs = monotonicMs() - endMs
     const drained = broker.usage()
     return {
       figures: {
@@ -208,11 +215,15 @@ export class BrokerJobs {
         deepOutPerSecond: outPerSecond,
         deepCpuUs: cpuUs(before.usage, after.usage, (sent + taken) / 2),
         drainCpuUs: cpuUs(after.usage, drained, consumed.received - after.received),
-        drainPerSecond: consumed.deliveries.perSecond,
+        drainPerSecond: ((consumed.received - after.received) * 1000) / drainMs,
         drainGapMs: consumed.deliveries.longestGapMs,
         peakRssMib: drained.peakRssKib / 1024,
       },
-      trouble: troubleOf(produced, consumed),
+      trouble: {
+        ...troubleOf(produced, consumed),
+        unconfirmed: firstSequence - warm.confirmed + (produced.sent[0] ?? 0) - produced.confirmed,
+        errors: [...warm.errors, ...produced.errors, ...consumed.errors],
+      },
     }
   }
 
