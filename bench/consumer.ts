@@ -107,9 +107,9 @@ export class Consumer implements ClientEvents, Committable {
     this.#onDone()
   }
 
-  /** Called once a turn: tells the producers how far the consumers are. */
   poll(): void {}
 
+  /** Called once a turn: tells the producers how far the consumers are. */
   commit(): void {
     if (this.#reported === this.#ledger.received) return
     this.#reported = this.#ledger.received
