@@ -17,9 +17,22 @@ function moduleOf(file: string): string {
   return JSON.stringify(new URL(`../../dist/src/store/${file}`, import.meta.url).href)
 }
 
-test('a commit is done while nothing in libuv’s pool gets on', () => {
+/** Runs a script, which is told an empty folder, in a process of its own; it must say just that, and end by itself. */
+function expectOf(script: string, said: string): void {
   const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-lane-'))
-  const script = `${prelude}
+  const file = join(folder, 'script.mjs')
+  writeFileSync(file, prelude + script)
+  try {
+    const environment = { ...process.env, UV_THREADPOOL_SIZE: '4' }
+    const run = spawnSync(process.execPath, [file, folder], { encoding: 'utf8', timeout: 20_000, env: environment })
+    expect(run).toMatchObject({ stdout: said, stderr: '', status: 0 })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+test('a commit is done while nothing in libuv’s pool gets on', () => {
+  const script = `
     import { execFileSync } from 'node:child_process'
     import { closeSync, open, openSync, stat } from 'node:fs'
     const [folder] = process.argv.slice(2)
@@ -44,24 +57,15 @@ test('a commit is done while nothing in libuv’s pool gets on', () => {
     for (const fd of await Promise.all(opened)) closeSync(fd)
     await lane.close()
   `
-  const file = join(folder, 'script.mjs')
-  writeFileSync(file, script)
-  try {
-    const environment = { ...process.env, UV_THREADPOOL_SIZE: '4' }
-    const run = spawnSync(process.execPath, [file, folder], { encoding: 'utf8', timeout: 20_000, env: environment })
-    expect(run).toMatchObject({ stdout: 'committed false\n', stderr: '', status: 0 })
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  expectOf(script, 'committed false\n')
 })
 
 test('a lane that is closed while its thread is at work closes, and the process lives to see it', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-lane-'))
-  const script = `${prelude}
+  const script = `
     import { openSync } from 'node:fs'
     const lane = new WorkerLane()
     const memory = lane.allocate(4 * 1024 * 1024)
-    const fd = openSync(${JSON.stringify(join(folder, 'frames'))}, 'w')
+    const fd = openSync(process.argv[2] + '/frames', 'w')
     frame(memory, 40, 1)
     await new Promise((resolve) => lane.commit(fd, memory, 40, 0, resolve))
     frame(memory, memory.length, 2)
@@ -69,21 +73,13 @@ test('a lane that is closed while its thread is at work closes, and the process 
     await lane.close()
     console.log('closed')
   `
-  const file = join(folder, 'script.mjs')
-  writeFileSync(file, script)
-  try {
-    const run = spawnSync(process.execPath, [file], { encoding: 'utf8', timeout: 20_000 })
-    expect(run).toMatchObject({ stdout: 'closed\n', stderr: '', status: 0 })
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  expectOf(script, 'closed\n')
 })
 
 test('a commit that is done is heard of at once by asking, and once only', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'manifoldmq-lane-'))
-  const script = `${prelude}
+  const script = `
     import { openSync, readFileSync } from 'node:fs'
-    const [file] = process.argv.slice(2)
+    const file = process.argv[2] + '/frames'
     const lane = new WorkerLane()
     const memory = lane.allocate(64)
     const fd = openSync(file, 'w')
@@ -106,12 +102,5 @@ test('a commit that is done is heard of at once by asking, and once only', () =>
     console.log('heard', heard)
     await lane.close()
   `
-  const file = join(folder, 'script.mjs')
-  writeFileSync(file, script)
-  try {
-    const run = spawnSync(process.execPath, [file, join(folder, 'frames')], { encoding: 'utf8', timeout: 20_000 })
-    expect(run).toMatchObject({ stdout: 'heard 300\n', stderr: '', status: 0 })
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  expectOf(script, 'heard 300\n')
 })
