@@ -173,23 +173,24 @@ export class BrokerJobs {
 
   /** Messages that nobody takes yet. */
   async #fill(broker: Program, shape: FlowShape, messages: number): Promise<{ plan: FlowPlan; receipts: PaceFigures }> {
-    const { producer } = this.#generators
     const plan = { ...this.#generators.plan(broker, shape, { kind: 'counted', messages }), unreceivedMax: 0 }
     new Progress(plan.progressFile).close()
-    await producer.ask({ kind: 'produce', plan }, 'ready')
-    const { receipts } = await producer.ask({ kind: 'go' }, 'produced')
+    const { receipts } = await this.#produce(plan)
     return { plan, receipts }
+  }
+
+  async #produce(plan: FlowPlan): Promise<Produced> {
+    const { producer } = this.#generators
+    await producer.ask({ kind: 'produce', plan }, 'ready')
+    return await producer.ask({ kind: 'go' }, 'produced')
   }
 
   /** In and out behind the backlog for a while, then all out. */
   async #deep(broker: Program, plan: FlowPlan, backlog: number, seconds: number): Promise<StoreResult> {
-    const { producer, consumer } = this.#generators
+    const { consumer } = this.#generators
     const more: FlowPlan = { ...plan, unreceivedMax: backlog + plan.window * 2 }
-    const produce = async (firstSequence: number, forSeconds: number): Promise<Produced> => {
-      const load: Load = { kind: 'timed', seconds: forSeconds }
-      await producer.ask({ kind: 'produce', plan: { ...more, load, firstSequence } }, 'ready')
-      return await producer.ask({ kind: 'go' }, 'produced')
-    }
+    const produce = (firstSequence: number, forSeconds: number): Promise<Produced> =>
+      this.#produce({ ...more, load: { kind: 'timed', seconds: forSeconds }, firstSequence })
     await consumer.ask({ kind: 'consume', plan: more }, 'ready')
     const warm = await produce(backlog, warmUpSeconds)
     const firstSequence = warm.sent[0] ?? 0
@@ -219,22 +220,24 @@ export class BrokerJobs {
         drainGapMs: consumed.deliveries.longestGapMs,
         peakRssMib: drained.peakRssKib / 1024,
       },
-      trouble: {
-        ...troubleOf(produced, consumed),
-        unconfirmed: firstSequence - warm.confirmed + (produced.sent[0] ?? 0) - produced.confirmed,
-        errors: [...warm.errors, ...produced.errors, ...consumed.errors],
-      },
+      trouble: troubleOf(
+        {
+          ...produced,
+          confirmed: warm.confirmed - firstSequence + produced.confirmed,
+          errors: [...warm.errors, ...produced.errors],
+        },
+        consumed,
+      ),
     }
   }
 
   async #forgotten(messages: number, forgottenEvery: number, shape: FlowShape): Promise<StoreResult> {
-    const { producer, consumer } = this.#generators
+    const { consumer } = this.#generators
     const broker = await this.#start()
     const load: Load = { kind: 'counted', messages }
     const plan: FlowPlan = { ...this.#generators.plan(broker, shape, load), unreceivedMax: 0, forgottenEvery }
     new Progress(plan.progressFile).close()
-    await producer.ask({ kind: 'produce', plan }, 'ready')
-    const produced = await producer.ask({ kind: 'go' }, 'produced')
+    const produced = await this.#produce(plan)
     const fullMib = folderBytes(this.#journal) / mib
     await consumer.ask({ kind: 'consume', plan }, 'ready')
     const consumed = await consumer.ask({ kind: 'expect', sent: produced.sent }, 'consumed')
