@@ -30,10 +30,8 @@ export function toMessage(frame: Frame, session: Session, envelope: Envelope): M
   const bodyOffset = frame.headerBytes(left) + added.length + 1
   const content = Buffer.allocUnsafe(bodyOffset + bodyBytes)
   let at = frame.copyHeaders(left, content, 0)
-  if (added.length > 0) {
-    content.set(added, at)
-    at += added.length
-  }
+  content.set(added, at)
+  at += added.length
   content[at] = lf
   frame.bytes.copy(content, bodyOffset, frame.bodyStart, frame.bodyEnd)
   const delayMs = frame.number(Header.amqScheduledDelay)
