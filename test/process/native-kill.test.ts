@@ -147,7 +147,7 @@ test(
     while (confirmed.length < before + 100) await new Promise((then) => setTimeout(then, 10))
     isStopping = true
     await sending
-    while ((await taker.queue('q').inspect()).messages !== 0) await new Promise((then) => setTimeout(then, 10))
+    while ((await sender.queue('q').inspect()).messages !== 0) await new Promise((then) => setTimeout(then, 10))
     await messages.return()
     await taking
     await sender.close()
