@@ -1,3 +1,4 @@
+import { CutFrame } from './cut-frame.ts'
 import type { Frame, FrameHandler, FrameScratch, StompFault } from './frame.ts'
 import {
   Command,
@@ -13,10 +14,10 @@ import type { Version } from './headers.ts'
 import { asBuffer, findInvalidUtf8, findUndefinedEscape, Header, headerNames } from './headers.ts'
 import type { FrameLimits } from './limits.ts'
 import { commandBytesMax } from './limits.ts'
+import * as octets from './octets.ts'
 
-const lf = 10
-const cr = 13
-const backslash = 92
+// What is imported is looked up again for each octet, which would take a fifth longer.
+const { backslash, cr, kindOf, lf, Octet, quoted } = octets
 
 /** Where the reading of a frame stands. */
 const Phase = {
@@ -32,23 +33,8 @@ const Phase = {
 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** Kinds of octets in a header line; the plain ones are 0. */
-const Octet = { end: 1, colon: 2, cr: 4, backslash: 8, high: 16 } as const
-
-const kindOf = new Uint8Array(256).fill(Octet.high, 128)
-kindOf[0] = Octet.end
-kindOf[lf] = Octet.end
-kindOf[cr] = Octet.cr
-kindOf[58] = Octet.colon
-kindOf[backslash] = Octet.backslash
-
 /** Bytes of a chunk taken at a time for a cut frame whose end is not known. */
 const headerStepBytes = 1024
-/** A buffer for a cut body is at first no larger than this, then at most this many times what has been received. */
-const bodyStartBytes = 16 * 1024
-const bodyGrowth = 4
-/** Smaller buffers for cut frames are parts of a larger one (Buffer.poolSize): most cut frames are short, and short-lived. */
-const pooledBytesMax = 4 * 1024
 
 /**
  * Reads frames, of clients and of servers, from chunks cut anywhere. Sans-IO: it calls its handler from inside {@link push}
@@ -85,10 +71,11 @@ export class Decoder {
   /** Chunks, and the rest of one, that wait for {@link resume}. */
   #kept: Buffer[]
 
-  // The frame being read. Its positions are in the chunk, or in #partial once it is cut.
+  /** What has arrived of the frame being read, once it is cut. */
+  readonly #cut: CutFrame
+
+  // The frame being read. Its positions are in the chunk, or in #cut.
   #phase: Phase
-  #partial: Buffer | undefined
-  #partialBytes: number
   #position: number
   #frameStart: number
   #lineStart: number
@@ -101,9 +88,6 @@ export class Decoder {
   #headersEnd: number
   #bodyStart: number
   #bodyEnd: number
-  /** The header lines read so far, as in {@link Frame.headers}. */
-  #headers: Int32Array | undefined
-  #headerCount: number
 
   /** `scratch` is shared by the decoders of one event loop. */
   constructor(handler: FrameHandler, limits: FrameLimits, scratch: FrameScratch) {
@@ -116,9 +100,8 @@ export class Decoder {
     this.#closed = false
     this.#running = false
     this.#kept = []
+    this.#cut = new CutFrame()
     this.#phase = Phase.between
-    this.#partial = undefined
-    this.#partialBytes = 0
     this.#position = 0
     this.#frameStart = 0
     this.#lineStart = 0
@@ -130,8 +113,6 @@ export class Decoder {
     this.#headersEnd = 0
     this.#bodyStart = 0
     this.#bodyEnd = 0
-    this.#headers = undefined
-    this.#headerCount = 0
   }
 
   /** The version of the frames that follow; '1.0' until it is set, with what a peer may send before it is agreed. */
@@ -170,7 +151,7 @@ export class Decoder {
   close(): void {
     this.#closed = true
     this.#kept = []
-    this.#release()
+    this.#cut.release()
   }
 
   #drain(): void {
@@ -188,8 +169,8 @@ export class Decoder {
     let position = 0
     this.#running = true
     while (position < end && !this.#paused && !this.#closed) {
-      if (this.#partial === undefined) position = this.#read(frame, chunk, position, end)
-      else position = this.#append(frame, this.#partial, chunk, position)
+      if (this.#cut.bytes === undefined) position = this.#read(frame, chunk, position, end)
+      else position = this.#append(frame, chunk, position)
     }
     this.#running = false
     this.#scratch.give(frame)
@@ -328,7 +309,7 @@ export class Decoder {
     if (end - start > this.#limits.headerLineBytesMax) return this.#failLine(frame)
     if (colon <= start) {
       const fault = colon < 0 ? 'without a colon' : 'without a name'
-      return this.#fail('protocol-error', `header line ${fault}: ${quoted(bytes, start, end, lineBytesShown)}`, frame)
+      return this.#fail('protocol-error', `header line ${fault}: ${quoted(bytes, start, end)}`, frame)
     }
     const count = frame.headerCount
     if (count === this.#limits.headersMax) {
@@ -383,7 +364,7 @@ export class Decoder {
     const end = frame.valueEndAt(index)
     const length = readDecimal(bytes, start, end)
     if (length < 0) {
-      const value = quoted(bytes, start, end, lineBytesShown)
+      const value = quoted(bytes, start, end)
       return this.#fail('protocol-error', `content-length is not a number: ${value}`, frame)
     }
     if (length > this.#limits.bodyBytesMax) return this.#failBody(frame)
@@ -414,15 +395,15 @@ export class Decoder {
   /** Hands the frame over. Returns where the bytes after its NUL start. */
   #deliver(frame: Frame): number {
     const after = this.#bodyEnd + 1
-    const partial = this.#partial
-    frame.ownsBytes = partial !== undefined && partial.length >= pooledBytesMax
+    const cut = this.#cut
+    frame.ownsBytes = cut.ownsBytes
     frame.command = this.#command
     frame.escapes = this.#escapes
     frame.headersStart = this.#headersStart
     frame.headersEnd = this.#headersEnd
     frame.bodyStart = this.#bodyStart
     frame.bodyEnd = hasBody(this.#command) ? this.#bodyEnd : this.#bodyStart
-    if (partial !== undefined) this.#release()
+    if (cut.bytes !== undefined) cut.release()
     this.#phase = Phase.between
     this.#handler.onFrame(frame)
     return after
@@ -447,9 +428,10 @@ export class Decoder {
   /** Keeps what has been read of a frame that is cut at `end`. Returns false. */
   #suspend(frame: Frame, bytes: Buffer, position: number, end: number): false {
     const start = this.#frameStart
-    this.#saveHeaders(frame, start)
+    const cut = this.#cut
+    cut.saveHeaders(frame, start)
     this.#position = position - start
-    if (this.#partial !== undefined) return false
+    if (cut.bytes !== undefined) return false
     this.#lineStart -= start
     if (this.#colon >= 0) this.#colon -= start
     this.#headersStart -= start
@@ -457,33 +439,23 @@ export class Decoder {
     this.#bodyStart -= start
     this.#bodyEnd -= start
     this.#frameStart = 0
-    this.#partialBytes = end - start
-    this.#partial = allocate(this.#capacityFor(end - start))
-    bytes.copy(this.#partial, 0, start, end)
+    cut.begin(bytes, start, end, this.#frameBytes)
     return false
   }
 
-  /** How large a buffer for a frame of which `bytes` have arrived should be. */
-  #capacityFor(bytes: number): number {
-    if (this.#phase !== Phase.sized) return Math.max(256, bytes * 2)
-    return Math.max(bytes, Math.min(this.#bodyEnd + 1, Math.max(bodyStartBytes, bytes * bodyGrowth)))
+  /** Length of the cut frame, if it is known. */
+  get #frameBytes(): number | undefined {
+    return this.#phase === Phase.sized ? this.#bodyEnd + 1 : undefined
   }
 
   /** Appends bytes of `chunk` to the cut frame and reads on. Returns where the bytes of `chunk` not used start. */
-  #append(frame: Frame, partial: Buffer, chunk: Buffer, from: number): number {
-    const have = this.#partialBytes
+  #append(frame: Frame, chunk: Buffer, from: number): number {
+    const cut = this.#cut
     const available = chunk.length - from
     const nul = this.#phase === Phase.unsized ? chunk.indexOf(0, from) : -1
-    const took = Math.min(available, this.#wanted(have, nul < 0 ? available : nul + 1 - from))
-    const total = have + took
-    let bytes = partial
-    if (total > partial.length) {
-      bytes = allocate(this.#capacityFor(total))
-      partial.copy(bytes, 0, 0, have)
-      this.#partial = bytes
-    }
-    chunk.copy(bytes, have, from, from + took)
-    this.#partialBytes = total
+    const took = Math.min(available, this.#wanted(cut.length, nul < 0 ? available : nul + 1 - from))
+    const bytes = cut.append(chunk, from, from + took, this.#frameBytes)
+    const total = cut.length
     if (this.#phase === Phase.sized && total <= this.#bodyEnd) return from + took
     const read = this.#read(frame, bytes, 0, total)
     // What was appended after the end of the frame is still in the chunk.
@@ -497,38 +469,10 @@ export class Decoder {
     return headerStepBytes
   }
 
-  /** Keeps the header lines that were read since the frame was cut last, with positions from `start`. */
-  #saveHeaders(frame: Frame, start: number): void {
-    const from = this.#headerCount * headerStride
-    const to = frame.headerCount * headerStride
-    if (from === to) return
-    let saved = this.#headers
-    if (saved === undefined || saved.length < to) {
-      saved = new Int32Array(Math.max(8 * headerStride, to * 2))
-      if (this.#headers !== undefined) saved.set(this.#headers)
-      this.#headers = saved
-    }
-    for (let at = from; at < to; at++) {
-      const value = frame.headers[at] as number
-      saved[at] = at % headerStride === headerStride - 1 ? value : value - start
-    }
-    this.#headerCount = frame.headerCount
-  }
-
   /** Puts the header lines that were kept into a frame, which other decoders may have used meanwhile. */
   #restore(frame: Frame): void {
     frame.clear()
-    const saved = this.#headers
-    if (saved === undefined) return
-    frame.restore(saved, this.#headerCount)
-    if (this.#phase >= Phase.sized) frame.trims = this.#trims(frame)
-  }
-
-  #release(): void {
-    this.#partial = undefined
-    this.#partialBytes = 0
-    this.#headers = undefined
-    this.#headerCount = 0
+    if (this.#cut.restoreHeaders(frame) && this.#phase >= Phase.sized) frame.trims = this.#trims(frame)
   }
 
   #failLine(frame: Frame): false {
@@ -536,11 +480,7 @@ export class Decoder {
   }
 
   #failAt(fault: string, frame: Frame, bytes: Buffer, start: number, end: number): false {
-    return this.#fail(
-      'protocol-error',
-      `header line with ${fault}: ${quoted(bytes, start, end, lineBytesShown)}`,
-      frame,
-    )
+    return this.#fail('protocol-error', `header line with ${fault}: ${quoted(bytes, start, end)}`, frame)
   }
 
   #failBody(frame: Frame): false {
@@ -557,22 +497,4 @@ export class Decoder {
     this.#handler.onError({ code, sentence, receipt })
     return false
   }
-}
-
-function allocate(bytes: number): Buffer {
-  return bytes < pooledBytesMax ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes)
-}
-
-/** Bytes of a wrong header line that its error shows. */
-const lineBytesShown = 64
-
-/** At most `bytesMax` of the bytes for a sentence: printable ASCII as it is, the rest as `\xNN`. */
-function quoted(bytes: Uint8Array, start: number, end: number, bytesMax: number): string {
-  let text = ''
-  for (let at = start; at < Math.min(end, start + bytesMax); at++) {
-    const byte = bytes[at] as number
-    const isPlain = byte >= 32 && byte < 127 && byte !== 92
-    text += isPlain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
-  }
-  return end - start > bytesMax ? `'${text}...'` : `'${text}'`
 }

@@ -54,8 +54,10 @@ const rooms: readonly Room[] = [
   {
     name: 'codec of a protocol',
     files:
-      /^protocols\/[^/]+\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder|client-packets)\.ts$/,
-    may: [/^protocols\/$same\/(frame|headers|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/],
+      /^protocols\/[^/]+\/(frame|cut-frame|headers|octets|packet|properties|reader|utf8|limits|decoder|encoder|client-packets)\.ts$/,
+    may: [
+      /^protocols\/$same\/(frame|cut-frame|headers|octets|packet|properties|reader|utf8|limits|decoder|encoder)\.ts$/,
+    ],
     mayTypes: [/^src\/core\.ts$/],
     node: nothing,
   },
