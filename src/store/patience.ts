@@ -68,8 +68,7 @@ export class Patience {
 
   /** A batch is committed. Returns what is to be called instead of `done`. */
   watch(batch: JournalBatch, done: CommitDone): CommitDone {
-    const { openBytes, isPressing } = batch
-    if (openBytes < this.#bytesMin || isPressing) return done
+    if (this.#goesAtOnce(batch)) return done
     const now = this.#clock.now()
     if (now < this.#sampleAt) return done
     if (this.#sample !== undefined) this.#isPrompt = false
@@ -102,7 +101,7 @@ export class Patience {
   /** The batch that is to be written first may wait; to be asked again whenever anything has changed. */
   mayWait(waiting: Waiting): boolean {
     const { batch, since } = waiting
-    if (batch.openBytes < this.#bytesMin || batch.isPressing) return false
+    if (this.#goesAtOnce(batch)) return false
     const now = this.#clock.now()
     const leftMs = since + this.#msMax - now
     // Time may have been set back.
@@ -128,6 +127,11 @@ export class Patience {
   stop(): void {
     this.#timer?.cancel()
     this.#timer = undefined
+  }
+
+  /** There is little to write, or consumers get it only once it is written. */
+  #goesAtOnce({ openBytes, isPressing }: JournalBatch): boolean {
+    return openBytes < this.#bytesMin || isPressing
   }
 
   /** The sample has taken longer than anything may wait. */
