@@ -36,7 +36,8 @@ const handOversMax = 65_536
 
 /**
  * The broker's pace. Reading sockets only marks work; once per event-loop iteration, and sooner when there is much to commit, the
- * turn dispatches dirty queues within a budget, commits once, and flushes each dirty wire once.
+ * turn dispatches dirty queues within a budget, flushes the wires that this has made dirty, commits once, and flushes those that have
+ * got answers by that.
  */
 export class Turn {
   readonly #schedule: Schedule
@@ -116,14 +117,20 @@ export class Turn {
       dispatchable.dispatchMarked = false
       if (dispatchable.dispatch(dispatchBudget)) this.markDispatch(dispatchable)
     }
+    // Waking the thread of a disk takes longer than sending: consumers need not wait for that.
+    this.#flush()
     for (const committable of this.#committables) committable.commit()
+    this.#flush()
+    this.#isRunning = false
+  }
+
+  #flush(): void {
     const flushables = this.#flushables
     this.#flushables = []
     for (const flushable of flushables) {
       flushable.flushMarked = false
       flushable.flush()
     }
-    this.#isRunning = false
   }
 
   #poll(): void {
