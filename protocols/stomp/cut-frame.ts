@@ -37,15 +37,7 @@ export class CutFrame {
     return this.#bytes !== undefined && this.#bytes.length >= pooledBytesMax
   }
 
-  /** Copies the first bytes. `frameBytes`: length of the whole frame, if it is known. */
-  begin(chunk: Buffer, start: number, end: number, frameBytes: number | undefined): void {
-    const bytes = allocate(capacityFor(end - start, frameBytes))
-    chunk.copy(bytes, 0, start, end)
-    this.#bytes = bytes
-    this.#length = end - start
-  }
-
-  /** Copies more bytes. Returns all that have arrived, with room behind them. */
+  /** Copies the first or more bytes. `frameBytes`: length of the whole frame, if it is known. Returns all, with room behind them. */
   append(chunk: Buffer, start: number, end: number, frameBytes: number | undefined): Buffer {
     const had = this.#length
     const total = had + end - start

@@ -439,7 +439,7 @@ export class Decoder {
     this.#bodyStart -= start
     this.#bodyEnd -= start
     this.#frameStart = 0
-    cut.begin(bytes, start, end, this.#frameBytes)
+    cut.append(bytes, start, end, this.#frameBytes)
     return false
   }
 
