@@ -36,8 +36,7 @@ const handOversMax = 65_536
 
 /**
  * The broker's pace. Reading sockets only marks work; once per event-loop iteration, and sooner when there is much to commit, the
- * turn dispatches dirty queues within a budget, flushes the wires that this has made dirty, commits once, and flushes those that have
- * got answers by that.
+ * turn dispatches dirty queues within a budget, flushes the dirty wires, commits once, and flushes those that have got answers by that.
  */
 export class Turn {
   readonly #schedule: Schedule

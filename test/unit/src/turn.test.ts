@@ -49,9 +49,11 @@ describe('a turn', () => {
   test('dispatches what is marked, flushes, commits, and flushes what that has answered, each once', () => {
     const scene = new Scene()
     const [queue, wire, answered] = [scene.queue('a'), scene.wire('w'), scene.wire('answered')]
+    let hasAnswers = true
     const commit = () => {
       scene.events.push('commit')
-      scene.turn.markFlush(answered)
+      if (hasAnswers) scene.turn.markFlush(answered)
+      hasAnswers = false
     }
     scene.turn.attach({ isFull: false, poll: () => undefined, commit })
     scene.turn.markFlush(wire)
@@ -60,6 +62,8 @@ describe('a turn', () => {
     scene.turn.markFlush(wire)
     expect(scene.scheduledCount).toBe(1)
     expect(scene.run()).toEqual(['dispatch a', 'flush w', 'commit', 'flush answered'])
+    expect(scene.run()).toEqual(['commit'])
+    expect(scene.scheduledCount).toBe(0)
   })
 
   test('comes back for what is left after its budget', () => {
@@ -97,6 +101,7 @@ describe('a turn', () => {
     scene.turn.markFlush(wire)
     expect(scene.run()).toEqual(['flush w', 'flush w'])
     expect(scene.run()).toEqual(['flush w'])
+    expect(scene.scheduledCount).toBe(0)
   })
 
   test('runs as soon as input has been read that leaves much to commit, and not from within itself', () => {
