@@ -41,7 +41,7 @@ test('a commit is done while nothing in libuv’s pool gets on', () => {
     const fd = openSync(folder + '/frames', 'w')
     const commit = (at) => new Promise((resolve) => {
       frame(memory, 4096, at)
-      lane.commit(fd, memory, 4096, at * 4096, resolve)
+      lane.commit(fd, memory, 4096, at * 4096, true, resolve)
     })
     // The thread is there.
     await commit(0)
@@ -67,9 +67,9 @@ test('a lane that is closed while its thread is at work closes, and the process 
     const memory = lane.allocate(4 * 1024 * 1024)
     const fd = openSync(process.argv[2] + '/frames', 'w')
     frame(memory, 40, 1)
-    await new Promise((resolve) => lane.commit(fd, memory, 40, 0, resolve))
+    await new Promise((resolve) => lane.commit(fd, memory, 40, 0, false, resolve))
     frame(memory, memory.length, 2)
-    lane.commit(fd, memory, memory.length, 0, () => {})
+    lane.commit(fd, memory, memory.length, 0, false, () => {})
     await lane.close()
     console.log('closed')
   `
@@ -88,9 +88,9 @@ test('a commit that is done is heard of at once by asking, and once only', () =>
     // Each is asked about until it is done, without a return to the event loop; every third one the event loop tells of.
     for (let count = 1; count <= 300; count += 1) {
       frame(memory, 64, count)
-      if (count % 3 === 0) await new Promise((resolve) => lane.commit(fd, memory, 64, 0, () => resolve((heard += 1))))
+      if (count % 3 === 0) await new Promise((resolve) => lane.commit(fd, memory, 64, 0, false, () => resolve((heard += 1))))
       else {
-        lane.commit(fd, memory, 64, 0, () => { heard += 1 })
+        lane.commit(fd, memory, 64, 0, false, () => { heard += 1 })
         if (heard !== count - 1) throw new Error('told before commit had returned')
         while (heard < count) lane.poll()
       }

@@ -27,19 +27,19 @@ export class BestLane implements CommitLane {
     return this.#lane.allocate(bytes)
   }
 
-  commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+  commit(fd: number, memory: Buffer, bytes: number, offset: number, asks: boolean, flushed: Flushed): void {
     const lane = this.#lane
     if (lane instanceof PoolLane || lane.hasBegun) {
-      lane.commit(fd, memory, bytes, offset, flushed)
+      lane.commit(fd, memory, bytes, offset, asks, flushed)
       return
     }
-    lane.commit(fd, memory, bytes, offset, (error) => {
+    lane.commit(fd, memory, bytes, offset, asks, (error) => {
       if (error === undefined || lane.hasBegun) {
         flushed(error)
         return
       }
       this.#lane = this.#pooled(error)
-      this.#lane.commit(fd, memory, bytes, offset, flushed)
+      this.#lane.commit(fd, memory, bytes, offset, asks, flushed)
     })
   }
 

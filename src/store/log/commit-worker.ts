@@ -3,6 +3,7 @@ import { fdatasyncSync, writeSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
 import { sealFrame } from '../frame.ts'
 import { Turn, Word } from './commit-words.ts'
+import { assertKeptSync } from './lost-growth.ts'
 
 const words = new Int32Array(workerData.words as SharedArrayBuffer)
 const memory = Buffer.from(workerData.memory as SharedArrayBuffer)
@@ -30,7 +31,10 @@ function commit(): number {
     sealFrame(memory.subarray(start, start + bytes))
     let written = 0
     while (written < bytes) written += writeSync(fd, memory, start + written, bytes - written, offset + written)
-    if (words[Word.flushes] === 1) fdatasyncSync(fd)
+    if (words[Word.flushes] === 1) {
+      fdatasyncSync(fd)
+      if (words[Word.asks] === 1) assertKeptSync(fd)
+    }
     return 0
   } catch (error) {
     return Math.abs((error as NodeJS.ErrnoException).errno ?? 5)

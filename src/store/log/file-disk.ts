@@ -1,7 +1,8 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rename, statfs, unlink, writeFile } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, readFile, rename, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CommitLane } from './commit-lane.ts'
 import type { Disk, DiskFile, Flushed } from './disk.ts'
+import { assertKept, extType } from './lost-growth.ts'
 
 /** An open file of the machine's file system. */
 export class RealFile implements DiskFile {
@@ -33,22 +34,34 @@ export class RealFile implements DiskFile {
   }
 }
 
+class GrowingFile extends RealFile {
+  /** Bytes that it had when it was opened, or has had committed since. */
+  length: number
+
+  constructor(name: string, handle: FileHandle, length: number) {
+    super(name, handle)
+    this.length = length
+  }
+}
+
 /** A folder of the machine's file system. */
 export class FileDisk implements Disk {
   readonly #folder: string
   readonly #lane: CommitLane
+  readonly #isExt: boolean
   readonly #onClosed: () => Promise<void>
 
-  private constructor(folder: string, lane: CommitLane, onClosed: () => Promise<void>) {
+  private constructor(folder: string, lane: CommitLane, isExt: boolean, onClosed: () => Promise<void>) {
     this.#folder = folder
     this.#lane = lane
+    this.#isExt = isExt
     this.#onClosed = onClosed
   }
 
   /** Makes the folder if it is not there. `onClosed` is called when all is closed. */
   static async open(folder: string, lane: CommitLane, onClosed: () => Promise<void>): Promise<FileDisk> {
     await mkdir(folder, { recursive: true })
-    return new FileDisk(folder, lane, onClosed)
+    return new FileDisk(folder, lane, (await statfs(folder)).type === extType, onClosed)
   }
 
   async list(): Promise<readonly string[]> {
@@ -61,7 +74,7 @@ export class FileDisk implements Disk {
       if (error.code !== 'ENOENT') throw error
       return open(path, 'w+')
     })
-    return new RealFile(name, handle)
+    return new GrowingFile(name, handle, (await handle.stat()).size)
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -73,12 +86,7 @@ export class FileDisk implements Disk {
   }
 
   async flushFolder(): Promise<void> {
-    const handle = await open(this.#folder, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+    await this.#within(await open(this.#folder, 'r'), (handle) => handle.sync())
   }
 
   async write(file: DiskFile, bytes: Uint8Array, offset: number): Promise<void> {
@@ -95,7 +103,10 @@ export class FileDisk implements Disk {
   }
 
   async writeFile(name: string, bytes: Uint8Array): Promise<void> {
-    await writeFile(join(this.#folder, name), bytes, { flush: true })
+    await this.#within(await open(join(this.#folder, name), 'w'), async (handle) => {
+      await handle.writeFile(bytes)
+      await handle.sync()
+    })
   }
 
   async readFile(name: string): Promise<Buffer> {
@@ -107,8 +118,10 @@ export class FileDisk implements Disk {
   }
 
   commit(file: DiskFile, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
-    if (!(file instanceof RealFile)) throw new Error('a file of another disk')
-    this.#lane.commit(file.handle.fd, memory, bytes, offset, flushed)
+    if (!(file instanceof GrowingFile)) throw new Error('a file of another disk')
+    const grows = offset + bytes > file.length
+    if (grows) file.length = offset + bytes
+    this.#lane.commit(file.handle.fd, memory, bytes, offset, grows && this.#isExt, flushed)
   }
 
   poll(): void {
@@ -118,6 +131,7 @@ export class FileDisk implements Disk {
   async flush(file: DiskFile): Promise<void> {
     if (!(file instanceof RealFile)) throw new Error('a file of another disk')
     await file.handle.datasync()
+    await this.#assertKept(file.handle)
   }
 
   async freeBytes(): Promise<number> {
@@ -128,5 +142,19 @@ export class FileDisk implements Disk {
   async close(): Promise<void> {
     await this.#lane.close()
     await this.#onClosed()
+  }
+
+  /** Does something that ends with a flush, and closes the file. */
+  async #within(handle: FileHandle, act: (handle: FileHandle) => Promise<void>): Promise<void> {
+    try {
+      await act(handle)
+      await this.#assertKept(handle)
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async #assertKept({ fd }: FileHandle): Promise<void> {
+    if (this.#isExt) await assertKept(fd)
   }
 }

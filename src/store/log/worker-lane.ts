@@ -55,7 +55,7 @@ export class WorkerLane implements CommitLane {
     return Buffer.from(this.#memory, start, bytes)
   }
 
-  commit(fd: number, memory: Buffer, bytes: number, offset: number, flushed: Flushed): void {
+  commit(fd: number, memory: Buffer, bytes: number, offset: number, asks: boolean, flushed: Flushed): void {
     const death = this.#death
     if (death !== undefined) {
       queueMicrotask(() => flushed(death))
@@ -68,6 +68,7 @@ export class WorkerLane implements CommitLane {
     words[Word.memoryStart] = memory.byteOffset
     words[Word.bytes] = bytes
     words[Word.offset] = offset
+    words[Word.asks] = asks ? 1 : 0
     words[Word.fault] = 0
     Atomics.store(words, Word.state, Turn.work)
     Atomics.notify(words, Word.state)
