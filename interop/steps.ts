@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { systemClock } from '../src/clock.ts'
-import { type Bench, bodies, next, none, refused, sleep, versions } from './bench.ts'
+import { type Bench, bodies, dueMsMax, next, none, refused, sleep, versions } from './bench.ts'
 import { beatMs } from './broker.ts'
 import type { Outgoing, Version } from './driver.ts'
 
@@ -345,8 +345,8 @@ async function silence(bench: Bench): Promise<void> {
   await connection.send(queue, { text: 'x' })
   await next(connection, 's')
   tap.deafen()
-  assert.match((await connection.error(beatMs * 6)) ?? 'no ERROR', /nothing came/)
-  assert.ok(await connection.lost(2_000), 'the connection is not closed')
+  assert.match((await connection.error(dueMsMax)) ?? 'no ERROR', /nothing came/)
+  assert.ok(await connection.lost(dueMsMax), 'the connection is not closed')
   const other = await bench.open()
   await other.subscribe('s', queue)
   assert.equal((await next(other, 's')).headers.redelivered, 'true')
@@ -357,11 +357,11 @@ async function badDestination(bench: Bench): Promise<void> {
     const sender = await bench.open({ version })
     await sender.subscribe('s', bench.queue('good'))
     await refused(sender.send('/nowhere/x', { text: 'x' }))
-    assert.match((await sender.error(2_000)) ?? 'no ERROR', /\/nowhere\/x/)
-    assert.ok(await sender.lost(2_000), 'the connection is not closed')
+    assert.match((await sender.error(dueMsMax)) ?? 'no ERROR', /\/nowhere\/x/)
+    assert.ok(await sender.lost(dueMsMax), 'the connection is not closed')
     const receiver = await bench.open({ version })
     await refused(receiver.subscribe('s', '/nowhere/x'))
-    assert.match((await receiver.error(2_000)) ?? 'no ERROR', /\/nowhere\/x/)
+    assert.match((await receiver.error(dueMsMax)) ?? 'no ERROR', /\/nowhere\/x/)
   }
 }
 
@@ -415,7 +415,7 @@ async function reconnect(bench: Bench, how: 'stop' | 'kill'): Promise<void> {
   await sleep(300)
   const successor = await broker.successor()
   bench.later(() => successor.stop())
-  assert.ok(await connection.reconnected(10_000), 'the client has not connected again')
+  assert.ok(await connection.reconnected(dueMsMax), 'the client has not connected again')
   await connection.send(queue, { text: 'after' })
   assert.deepEqual(await bodies(connection, 's', 1), ['after'])
   await connection.subscribe('kept', bench.queue('kept'))
