@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { mkdir, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { tryLock, unlock, waitForLock } from 'fs-native-extensions'
+import { makeFolder } from './folder.ts'
 
 /** Who holds a store, as it wrote it into the lock file. */
 export interface Holder {
@@ -69,20 +70,6 @@ export class StoreLock {
 }
 
 type LockFile = Awaited<ReturnType<typeof open>>
-
-/** Makes a folder, and those above it. */
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (error) {
-    // So Node says it, whatever the reason is why the first one that is missing cannot be made.
-    if (codeOf(error) !== 'ENOENT') throw error
-    let missing = resolve(folder)
-    while (!existsSync(dirname(missing))) missing = dirname(missing)
-    await mkdir(missing)
-    await mkdir(folder, { recursive: true })
-  }
-}
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined

@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { systemClock } from '../../clock.ts'
+import { flushFolder } from '../../store/folder.ts'
 import { JournalCopy } from '../../store/journal-copy.ts'
 import { JournalStore } from '../../store/journal-store.ts'
 import { OverlayDisk } from '../../store/log/overlay-disk.ts'
@@ -35,10 +36,10 @@ export async function backup(target: string, options: DataOptions): Promise<void
   try {
     await mkdir(partial, { recursive: true })
     const result = await copied(join(folder, journalFolder), join(partial, journalFolder), progress)
-    await flush(partial)
+    await flushFolder(partial)
     await rm(target, { recursive: true, force: true })
     await rename(partial, target)
-    await flush(dirname(join(target, '.')))
+    await flushFolder(dirname(join(target, '.')))
     progress.end()
     if (options.json === true) print(JSON.stringify({ folder: target, ...result }))
     else
@@ -101,10 +102,4 @@ async function journalBytes(path: string): Promise<number> {
     bytes += found?.size ?? 0
   }
   return bytes
-}
-
-async function flush(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  await handle.sync()
-  await handle.close()
 }

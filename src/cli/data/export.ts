@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Writable } from 'node:stream'
+import { flushFolder } from '../../store/folder.ts'
 import { CommandError, tell } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import { entriesOf } from './entries.ts'
@@ -23,6 +25,7 @@ export async function exportData(file: string | undefined, options: DataOptions)
       out.end()
       await once(out, 'close')
       await rename(partial, file)
+      await flushFolder(dirname(file))
       tell(`exported ${messages(counts.messages)} of ${number(counts.owners)} owners to ${file}`)
       checkWhole(counts)
     } catch (error) {

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Address } from '../../address.ts'
 import { systemClock } from '../../clock.ts'
 import { Message, MessageSource } from '../../message.ts'
+import { flushFolder } from '../../store/folder.ts'
 import type { JournalStore } from '../../store/journal-store.ts'
 import { journalAt, journalFolder, lockFolder, stagingFolder } from '../../store/open-journal.ts'
 import type { OwnerId, OwnerRecord, WriteBatch } from '../../store/store.ts'
@@ -386,10 +387,4 @@ function lineError(file: string, at: number, reason: string): CommandError {
 
 function canonical(settings: Readonly<Record<string, string | boolean>>): string {
   return JSON.stringify(Object.entries(settings).sort(([left], [right]) => (left < right ? -1 : 1)))
-}
-
-async function flushFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  await handle.sync()
-  await handle.close()
 }

@@ -1,5 +1,6 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rename, statfs, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rename, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../folder.ts'
 import type { CommitLane } from './commit-lane.ts'
 import type { Disk, DiskFile, Flushed } from './disk.ts'
 import { assertKept, extType } from './lost-growth.ts'
@@ -60,7 +61,7 @@ export class FileDisk implements Disk {
 
   /** Makes the folder if it is not there. `onClosed` is called when all is closed. */
   static async open(folder: string, lane: CommitLane, onClosed: () => Promise<void>): Promise<FileDisk> {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     return new FileDisk(folder, lane, (await statfs(folder)).type === extType, onClosed)
   }
 
