@@ -4,8 +4,8 @@ import { freeBytesMin, freeCheckBytes, freeCheckMs } from './journal-limits.ts'
 import type { Disk } from './log/disk.ts'
 
 /**
- * Looks now and then how much room the device has, so that messages are refused with a reason before a write fails: after every
- * so much journal, and every second while there is too little.
+ * Looks how much room the device has, so that messages are refused with a reason before a write fails: after every so much
+ * journal, and every second, since others take room as well.
  */
 export class DiskWatch {
   readonly #disk: Disk
@@ -40,11 +40,13 @@ export class DiskWatch {
     if (this.#isLooking || this.#isStopped) return
     this.#isLooking = true
     this.#bytesSince = 0
-    const free = await this.#disk.freeBytes()
+    this.#timer?.cancel()
+    // If the device cannot tell, what it has told last holds; writing will show.
+    const free = await this.#disk.freeBytes().catch(() => undefined)
     this.#isLooking = false
-    this.#refusal = free < freeBytesMin ? full(free) : undefined
-    if (this.#refusal !== undefined && !this.#isStopped)
-      this.#timer = this.#clock.after(freeCheckMs, () => void this.look())
+    if (this.#isStopped) return
+    if (free !== undefined) this.#refusal = free < freeBytesMin ? full(free) : undefined
+    this.#timer = this.#clock.after(freeCheckMs, () => void this.look())
   }
 
   stop(): void {

@@ -45,7 +45,7 @@ export const restMsMax = 10_000
 /** For how long one batch is looked at, to see whether it is accepted in time, and how long after that none is. */
 export const sampleMsMax = 1_000
 export const sampleRestMs = 20
-/** With less than this free on the device nothing more is stored; it is looked at after every so much journal. */
+/** With less than this free on the device nothing more is stored; it is looked at after every so much journal, and so often. */
 export const freeBytesMin = 512 * 1024 * 1024
 export const freeCheckBytes = 16 * 1024 * 1024
 export const freeCheckMs = 1_000

@@ -9,7 +9,7 @@ class NarrowDisk extends SimulatedDisk {
   free = 10 * 2 ** 30
 
   override freeBytes(): Promise<number> {
-    return Promise.resolve(this.free)
+    return Number.isNaN(this.free) ? Promise.reject(new Error('EIO')) : Promise.resolve(this.free)
   }
 }
 
@@ -37,6 +37,28 @@ test('durable messages are refused with a reason before the disk is full; taking
   clock.advance(1_000)
   await quiet(test)
   client.send('orders', 'welcome again', { durable: true })
+  await quiet(test)
+  expect(client.refusals).toHaveLength(1)
+  await test.close()
+})
+
+test('room that others take is noticed while nothing is written, and a device that cannot tell changes nothing', async () => {
+  const disk = new NarrowDisk()
+  const clock = new VirtualClock()
+  const test = await TestBroker.open({ store: new JournalStore(disk, clock), clock, formats: testFormats })
+  const client = test.connect()
+  disk.free = 100 * 2 ** 20
+  clock.advance(1_000)
+  await quiet(test)
+  disk.free = Number.NaN
+  clock.advance(1_000)
+  await quiet(test)
+  client.send('orders', 'refused', { durable: true })
+  expect(client.refusals).toMatchObject([{ send: 1, error: { code: 'resource-exhausted' } }])
+  disk.free = 10 * 2 ** 30
+  clock.advance(1_000)
+  await quiet(test)
+  client.send('orders', 'welcome', { durable: true })
   await quiet(test)
   expect(client.refusals).toHaveLength(1)
   await test.close()
