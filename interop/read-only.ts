@@ -1,77 +1,18 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { endBlock, frameHeaderBytes, readFrameHeader, writeFrameHeader } from '../src/store/frame.ts'
-import { FileDisk } from '../src/store/log/file-disk.ts'
-import { WorkerLane } from '../src/store/log/worker-lane.ts'
 import { StandaloneBroker } from './broker.ts'
 import { run } from './clients.ts'
+import { LoopDisk } from './loop-disk.ts'
 import { RawConnection } from './raw.ts'
 
-/** Sparse; the broker takes durable messages only while 512 MiB are free. */
-const diskSize = '1G'
 /** Where a broker keeps its store, from where it is started. */
 const dataFolder = 'data'
 const commandMsMax = 20_000
 const confirmedMin = 50
-/** Without `assertKept` of the store every seventh of these had lost its last frame. */
-const abortedFilesMin = 40
-const frameBytes = 4096
 const publishers = ['stomp', 'mqtt', 'amqp', 'native'] as const
 type Publisher = (typeof publishers)[number]
-
-/** A file system of its own, ext4 in a file. Only root can have one. */
-class LoopDisk {
-  readonly mountPoint: string
-  readonly #folder: string
-  #isMounted: boolean
-
-  private constructor(folder: string) {
-    this.mountPoint = join(folder, 'mnt')
-    this.#folder = folder
-    this.#isMounted = false
-  }
-
-  static async make(): Promise<LoopDisk> {
-    const disk = new LoopDisk(await mkdtemp(join(tmpdir(), 'manifoldmq-disk-')))
-    await mkdir(disk.mountPoint)
-    await run('truncate', ['--size', diskSize, disk.#image])
-    await run('mkfs.ext4', ['-q', '-F', disk.#image])
-    return disk
-  }
-
-  /** Mounts it for writing, which also puts right what an abort has left undone. */
-  async mount(): Promise<void> {
-    await run('mount', ['-o', 'loop', this.#image, this.mountPoint])
-    this.#isMounted = true
-  }
-
-  /** Makes it read-only, while nobody has a file open to write. */
-  async makeReadOnly(): Promise<void> {
-    await run('mount', ['-o', 'remount,ro', this.mountPoint])
-  }
-
-  /** Makes it read-only as the kernel does after an error of the device, whoever is writing. */
-  async abort(): Promise<void> {
-    await run('mount', ['-o', 'remount,abort', this.mountPoint])
-  }
-
-  async unmount(): Promise<void> {
-    await run('umount', [this.mountPoint])
-    this.#isMounted = false
-  }
-
-  /** Even if somebody still uses it, so that what has gone wrong before is what is heard of. */
-  async remove(): Promise<void> {
-    if (this.#isMounted) await run('umount', ['--lazy', this.mountPoint])
-    await rm(this.#folder, { recursive: true, force: true })
-  }
-
-  get #image(): string {
-    return join(this.#folder, 'image')
-  }
-}
 
 export interface ReadOnlyStep {
   readonly name: string
@@ -82,10 +23,6 @@ export const readOnlySteps: readonly ReadOnlyStep[] = [
   {
     name: 'a disk that becomes read-only: every publisher is told, the broker ends with 1, what was confirmed is there',
     run: (root) => onDisk((disk) => becomesReadOnly(disk, root)),
-  },
-  {
-    name: `what is flushed while a disk becomes read-only is there afterwards, ${abortedFilesMin} times`,
-    run: keepsWhatIsFlushed,
   },
   {
     name: 'a broker does not start on a read-only disk, says so, and changes nothing',
@@ -177,47 +114,6 @@ async function firstNumbers(broker: StandaloneBroker, count: number): Promise<re
     return numbers
   } finally {
     await broker.stop()
-  }
-}
-
-/** Writes frames to a new file, one by one, until the disk refuses, and looks for them afterwards: time and again. */
-async function keepsWhatIsFlushed(): Promise<void> {
-  for (let count = 0; count < abortedFilesMin; count += 1) {
-    await onDisk(async (disk) => {
-      const flushed = await flushedUntilAborted(disk)
-      await disk.unmount()
-      await disk.mount()
-      const bytes = await readFile(join(disk.mountPoint, 'frames'))
-      for (let number = 1; number <= flushed; number += 1) {
-        const header = readFrameHeader(bytes, (number - 1) * frameBytes)
-        assert.equal(header?.number, number, `${flushed} frames are flushed, ${number} is not there, file ${count}`)
-      }
-    })
-  }
-}
-
-/** How many frames were flushed, by the store's word. */
-async function flushedUntilAborted(disk: LoopDisk): Promise<number> {
-  const folder = await FileDisk.open(disk.mountPoint, new WorkerLane(), () => Promise.resolve())
-  const file = await folder.open('frames')
-  const memory = folder.allocate(frameBytes)
-  let aborted: Promise<void> | undefined
-  for (let number = 1; ; number += 1) {
-    const given = { bytes: frameBytes, recordCount: 0, epoch: 1, segment: 1, number, continues: false }
-    writeFrameHeader(memory, given)
-    endBlock(memory, frameHeaderBytes, frameBytes)
-    const offset = (number - 1) * frameBytes
-    const fault = await new Promise<Error | undefined>((resolve) => {
-      folder.commit(file, memory, frameBytes, offset, resolve)
-    })
-    if (fault !== undefined) {
-      assert.match(String(fault), /EIO|EROFS/)
-      await aborted
-      await file.close()
-      await folder.close()
-      return number - 1
-    }
-    if (number === confirmedMin) aborted = disk.abort()
   }
 }
 
