@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { makeFolder } from '../folder.ts'
 import type { CommitLane } from './commit-lane.ts'
 import type { Disk, DiskFile, Flushed } from './disk.ts'
-import { assertKept, extType } from './lost-growth.ts'
+import { assertKept, isDoubtfulType } from './lost-growth.ts'
 
 /** An open file of the machine's file system. */
 export class RealFile implements DiskFile {
@@ -49,20 +49,20 @@ class GrowingFile extends RealFile {
 export class FileDisk implements Disk {
   readonly #folder: string
   readonly #lane: CommitLane
-  readonly #isExt: boolean
+  readonly #isDoubtful: boolean
   readonly #onClosed: () => Promise<void>
 
-  private constructor(folder: string, lane: CommitLane, isExt: boolean, onClosed: () => Promise<void>) {
+  private constructor(folder: string, lane: CommitLane, isDoubtful: boolean, onClosed: () => Promise<void>) {
     this.#folder = folder
     this.#lane = lane
-    this.#isExt = isExt
+    this.#isDoubtful = isDoubtful
     this.#onClosed = onClosed
   }
 
   /** Makes the folder if it is not there. `onClosed` is called when all is closed. */
   static async open(folder: string, lane: CommitLane, onClosed: () => Promise<void>): Promise<FileDisk> {
     await makeFolder(folder)
-    return new FileDisk(folder, lane, (await statfs(folder)).type === extType, onClosed)
+    return new FileDisk(folder, lane, isDoubtfulType((await statfs(folder)).type), onClosed)
   }
 
   async list(): Promise<readonly string[]> {
@@ -122,7 +122,7 @@ export class FileDisk implements Disk {
     if (!(file instanceof GrowingFile)) throw new Error('a file of another disk')
     const grows = offset + bytes > file.length
     if (grows) file.length = offset + bytes
-    this.#lane.commit(file.handle.fd, memory, bytes, offset, grows && this.#isExt, flushed)
+    this.#lane.commit(file.handle.fd, memory, bytes, offset, grows && this.#isDoubtful, flushed)
   }
 
   poll(): void {
@@ -156,6 +156,6 @@ export class FileDisk implements Disk {
   }
 
   async #assertKept({ fd }: FileHandle): Promise<void> {
-    if (this.#isExt) await assertKept(fd)
+    if (this.#isDoubtful) await assertKept(fd)
   }
 }

@@ -10,13 +10,18 @@ import { promisify } from 'node:util'
  * is aborted, the second is refused for that with EROFS or EIO. Bytes that a file had before need no journal.
  */
 
-/** What statfs(2) calls ext2, ext3 and ext4. */
-export const extType = 0xef53
+/** What statfs(2) calls ext2, ext3 and ext4, and what lies over another file system, which can be one of these. */
+const doubtfulTypes: readonly number[] = [0xef53, 0x794c7630]
 
 const timesAsked = 2
 const touch = promisify(futimes)
 
-/** Throws if what has been flushed to this file of an ext4 may be lost. */
+/** Whether a flush of files that grow is to be asked about on this type of file system. */
+export function isDoubtfulType(type: number): boolean {
+  return doubtfulTypes.includes(type)
+}
+
+/** Throws if what has been flushed to this file may be lost. */
 export function assertKeptSync(fd: number): void {
   const now = new Date()
   try {
