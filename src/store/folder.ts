@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { assertKept, isDoubtful } from './log/lost-growth.ts'
 
 /** Makes a folder, and those above it, if it is not there; those that it has made survive then. */
 export async function makeFolder(folder: string): Promise<void> {
@@ -14,6 +15,7 @@ export async function flushFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {
     await handle.sync()
+    if (await isDoubtful(folder)) await assertKept(handle.fd)
   } finally {
     await handle.close()
   }
@@ -25,7 +27,7 @@ async function makeMissing(folder: string): Promise<string | undefined> {
     return await mkdir(resolve(folder), { recursive: true })
   } catch (error) {
     // So Node says it, whatever the reason is why the first one that is missing cannot be made.
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     let missing = resolve(folder)
     while (!existsSync(dirname(missing))) missing = dirname(missing)
     await mkdir(missing)

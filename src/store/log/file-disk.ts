@@ -1,9 +1,9 @@
 import { type FileHandle, open, readdir, readFile, rename, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { makeFolder } from '../folder.ts'
+import { flushFolder, makeFolder } from '../folder.ts'
 import type { CommitLane } from './commit-lane.ts'
 import type { Disk, DiskFile, Flushed } from './disk.ts'
-import { assertKept, isDoubtfulType } from './lost-growth.ts'
+import { assertKept, isDoubtful } from './lost-growth.ts'
 
 /** An open file of the machine's file system. */
 export class RealFile implements DiskFile {
@@ -62,7 +62,7 @@ export class FileDisk implements Disk {
   /** Makes the folder if it is not there. `onClosed` is called when all is closed. */
   static async open(folder: string, lane: CommitLane, onClosed: () => Promise<void>): Promise<FileDisk> {
     await makeFolder(folder)
-    return new FileDisk(folder, lane, isDoubtfulType((await statfs(folder)).type), onClosed)
+    return new FileDisk(folder, lane, await isDoubtful(folder), onClosed)
   }
 
   async list(): Promise<readonly string[]> {
@@ -87,7 +87,7 @@ export class FileDisk implements Disk {
   }
 
   async flushFolder(): Promise<void> {
-    await this.#within(await open(this.#folder, 'r'), (handle) => handle.sync())
+    await flushFolder(this.#folder)
   }
 
   async write(file: DiskFile, bytes: Uint8Array, offset: number): Promise<void> {
@@ -104,10 +104,14 @@ export class FileDisk implements Disk {
   }
 
   async writeFile(name: string, bytes: Uint8Array): Promise<void> {
-    await this.#within(await open(join(this.#folder, name), 'w'), async (handle) => {
+    const handle = await open(join(this.#folder, name), 'w')
+    try {
       await handle.writeFile(bytes)
       await handle.sync()
-    })
+      await this.#assertKept(handle)
+    } finally {
+      await handle.close()
+    }
   }
 
   async readFile(name: string): Promise<Buffer> {
@@ -143,16 +147,6 @@ export class FileDisk implements Disk {
   async close(): Promise<void> {
     await this.#lane.close()
     await this.#onClosed()
-  }
-
-  /** Does something that ends with a flush, and closes the file. */
-  async #within(handle: FileHandle, act: (handle: FileHandle) => Promise<void>): Promise<void> {
-    try {
-      await act(handle)
-      await this.#assertKept(handle)
-    } finally {
-      await handle.close()
-    }
   }
 
   async #assertKept({ fd }: FileHandle): Promise<void> {

@@ -1,4 +1,5 @@
 import { futimes, futimesSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
 /**
@@ -16,9 +17,9 @@ const doubtfulTypes: readonly number[] = [0xef53, 0x794c7630]
 const timesAsked = 2
 const touch = promisify(futimes)
 
-/** Whether a flush of files that grow is to be asked about on this type of file system. */
-export function isDoubtfulType(type: number): boolean {
-  return doubtfulTypes.includes(type)
+/** Whether a flush of files that grow in this folder is to be asked about. */
+export async function isDoubtful(folder: string): Promise<boolean> {
+  return doubtfulTypes.includes((await statfs(folder)).type)
 }
 
 /** Throws if what has been flushed to this file may be lost. */

@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CommitLane } from '../../../../src/store/log/commit-lane.ts'
 import { FileDisk } from '../../../../src/store/log/file-disk.ts'
-import { assertKept, assertKeptSync, isDoubtfulType } from '../../../../src/store/log/lost-growth.ts'
+import { assertKept, assertKeptSync, isDoubtful } from '../../../../src/store/log/lost-growth.ts'
 
 let folder: string
 
@@ -32,7 +32,7 @@ class NotingLane implements CommitLane {
 }
 
 test('what a file grows by is asked about after its flush where the file system is ext4, what is written over is not', async () => {
-  const asks = isDoubtfulType(statfsSync(folder).type)
+  const asks = await isDoubtful(folder)
   const lane = new NotingLane()
   writeFileSync(join(folder, 'seg-1'), Buffer.alloc(100))
   const disk = await FileDisk.open(folder, lane, () => Promise.resolve())
