@@ -1,6 +1,6 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, test } from 'vitest'
 import { LoopDisk } from '../../interop/loop-disk.ts'
-import { CrashingBroker, crashUnderLoad } from '../support/crashing-broker.ts'
+import { CrashingBroker, crashUnderLoad, expectSound } from '../support/crashing-broker.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 
 const environment: { readonly CUTS?: string } = process.env
@@ -37,13 +37,9 @@ test(
     const seed = startSeed()
     const random = randomOf(seed)
     const options = { crashes: cuts, random, crash: () => cut(random) }
-    const { violations, lost, back, ...figures } = await crashUnderLoad(broker, options)
+    const figures = await crashUnderLoad(broker, options)
+    expectSound(figures, seed)
     console.log(JSON.stringify({ seed, cuts, ...figures }))
-    expect(violations.slice(0, 5), `seed ${seed}`).toEqual([])
-    expect(lost.slice(0, 5), `seed ${seed}`).toEqual([])
-    expect(back).toEqual([])
-    expect(figures.confirmed).toBeGreaterThan(0)
-    expect(figures.redeliveries).toBeGreaterThan(0)
   },
   30_000 + cuts * 5_000,
 )

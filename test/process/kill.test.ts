@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { CrashingBroker, crashUnderLoad } from '../support/crashing-broker.ts'
+import { CrashingBroker, crashUnderLoad, expectSound } from '../support/crashing-broker.ts'
 import { randomOf, startSeed } from '../support/seed.ts'
 
 const environment: { readonly KILLS?: string } = process.env
@@ -26,13 +26,9 @@ test(
   async () => {
     const seed = startSeed()
     const options = { crashes: kills, random: randomOf(seed), crash: () => broker.end('SIGKILL') }
-    const { violations, lost, back, ...figures } = await crashUnderLoad(broker, options)
+    const figures = await crashUnderLoad(broker, options)
+    expectSound(figures, seed)
     if (environment.KILLS !== undefined) console.log(JSON.stringify({ seed, kills, ...figures }))
-    expect(violations.slice(0, 5), `seed ${seed}`).toEqual([])
-    expect(lost.slice(0, 5), `seed ${seed}`).toEqual([])
-    expect(back).toEqual([])
-    expect(figures.confirmed).toBeGreaterThan(0)
-    expect(figures.redeliveries).toBeGreaterThan(0)
   },
   30_000 + kills * 5_000,
 )

@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { Running, startAlone, startBroker } from './command-line.ts'
 import { type ReceivedFrame, StompTestClient } from './stomp-client.ts'
 
@@ -145,6 +146,16 @@ export async function crashUnderLoad(
     lost: [...ledger.confirmed].filter((body) => !ledger.delivered.has(body)),
     back: await acknowledgedThatAreBack(broker, ledger),
   }
+}
+
+/** Nothing is lost, back or unflagged, and there has been something to lose. */
+export function expectSound(figures: CrashFigures, seed: number): void {
+  const { violations, lost, back, confirmed, redeliveries } = figures
+  expect(violations.slice(0, 5), `seed ${seed}`).toEqual([])
+  expect(lost.slice(0, 5), `seed ${seed}`).toEqual([])
+  expect(back).toEqual([])
+  expect(confirmed).toBeGreaterThan(0)
+  expect(redeliveries).toBeGreaterThan(0)
 }
 
 async function acknowledgedThatAreBack(broker: CrashingBroker, ledger: Ledger): Promise<readonly string[]> {

@@ -33,9 +33,7 @@ test('durable messages are refused with a reason before the disk is full; taking
   consumer.settleAll()
   await quiet(test)
   expect(test.queue('orders').count).toBe(0)
-  disk.free = 10 * 2 ** 30
-  clock.advance(1_000)
-  await quiet(test)
+  await hasRoom(test, disk, 10 * 2 ** 30)
   client.send('orders', 'welcome again', { durable: true })
   await quiet(test)
   expect(client.refusals).toHaveLength(1)
@@ -47,22 +45,23 @@ test('room that others take is noticed while nothing is written, and a device th
   const clock = new VirtualClock()
   const test = await TestBroker.open({ store: new JournalStore(disk, clock), clock, formats: testFormats })
   const client = test.connect()
-  disk.free = 100 * 2 ** 20
-  clock.advance(1_000)
-  await quiet(test)
-  disk.free = Number.NaN
-  clock.advance(1_000)
-  await quiet(test)
+  await hasRoom(test, disk, 100 * 2 ** 20)
+  await hasRoom(test, disk, Number.NaN)
   client.send('orders', 'refused', { durable: true })
   expect(client.refusals).toMatchObject([{ send: 1, error: { code: 'resource-exhausted' } }])
-  disk.free = 10 * 2 ** 30
-  clock.advance(1_000)
-  await quiet(test)
+  await hasRoom(test, disk, 10 * 2 ** 30)
   client.send('orders', 'welcome', { durable: true })
   await quiet(test)
   expect(client.refusals).toHaveLength(1)
   await test.close()
 })
+
+/** From now on, for a second at least. */
+async function hasRoom(test: TestBroker, disk: NarrowDisk, bytes: number): Promise<void> {
+  disk.free = bytes
+  test.clock.advance(1_000)
+  await quiet(test)
+}
 
 /** Lets turns, commits and the disk come to rest. */
 async function quiet(test: TestBroker): Promise<void> {
